@@ -1,0 +1,175 @@
+#pragma once
+
+// What a variant of sparse MLA decode is, what it is given, and the geometry that follows.
+//
+// One file, read by the kernels (hipRTC, NVRTC, the host compiler) and by the tuner and the dispatcher, so that a launch
+// can never disagree with the code it launches. It includes nothing: hipRTC and NVRTC have no standard headers.
+
+namespace mla {
+
+#if defined(__HIPCC__) || defined(__CUDACC__) || defined(__HIPCC_RTC__) || defined(__CUDACC_RTC__)
+#define MLA_HOST_DEVICE __host__ __device__
+#else
+#define MLA_HOST_DEVICE
+#endif
+
+// How the waves of a workgroup share the work.
+enum class WaveSplit : int {
+  keys = 1,     // each wave takes whole key tiles of its own; partial results merge once, at the end
+  heads = 2,    // the waves share the key tile, each computes its own heads
+  columns = 3,  // the waves share QK by keys and PV by output columns; scores are exchanged
+};
+
+// Which tiles of its scope a split takes.
+enum class SplitMap : int { contiguous = 1, strided = 2 };
+
+// Where e4m3 becomes bf16.
+enum class Dequantise : int {
+  at_store = 1,  // once, on the way into the LDS tile that both products read
+  at_use = 2,    // in registers for QK, and again for PV one group of 64 columns at a time: less LDS, more VALU
+};
+
+enum class LoadPath : int {
+  registers = 1,  // global memory -> registers
+  direct = 2,     // global memory -> LDS, past the registers
+};
+
+// How rows of the bf16 tile lie in LDS.
+enum class LdsLayout : int { linear = 1, padded = 2, swizzled = 3 };
+
+enum class QueryIn : int { registers = 1, lds = 2 };
+
+// How V, stored one row a key, is read with keys along the contraction.
+enum class ValueRead : int {
+  transposing = 1,  // the LDS read that transposes (gfx950, sm_90)
+  permuting = 2,    // 8-byte row reads and byte permutes
+  strided = 3,      // 2-byte reads down a column
+};
+
+enum class Fp8Format : int { ocp = 1, fnuz = 2 };
+
+// The compiled parameters of sparse_mla_decode. Every field is a key of configs/spaces/sparse_mla_decode.yaml; no field
+// may be zero, so that a forgotten one is refused by valid().
+struct Config {
+  int block_h;            // query heads per workgroup: 16, 32, 64, 128
+  int block_k;            // keys per tile (per wave with WaveSplit::keys, per workgroup otherwise): 16, 32, 64, 128
+  int waves;              // waves per workgroup: 1, 2, 4, 8
+  WaveSplit wave_split;
+  int mfma;               // rows and columns of the matrix instruction: 16 or 32
+  int stages;             // key tiles resident in LDS: 1 (a barrier more per tile), 2 or 3
+  int prefetch;           // key tiles in flight: 1 loads when needed, 2 loads one tile ahead, 3 two tiles ahead
+  Dequantise dequantise;
+  LoadPath load_path;
+  int load_width;         // bytes per lane and load: 4, 8, 16
+  LdsLayout lds_layout;
+  QueryIn query_in;
+  ValueRead value_read;
+  int waves_per_eu;       // waves per SIMD that the compiler must leave registers for: 1 to 4
+  int rescale_threshold;  // -1: rescale at every tile; n > 0: only when the running maximum grew by more than 2^n
+};
+
+// The launch parameters of sparse_mla_decode: same code, other grid.
+struct Splits {
+  int split_main;   // workgroups that share the main scope; 0: its tiles go in front of the extra scope's
+  int split_extra;  // workgroups that share the extra scope (with split_main 0: both scopes)
+  SplitMap split_map;
+};
+
+// The compiled parameters of sparse_mla_reduce: keys of configs/spaces/sparse_mla_reduce.yaml.
+struct ReduceConfig {
+  int block_h;  // query heads per workgroup: 1, 2, 4, 8, 16
+  int waves;    // waves per workgroup: 1, 2, 4
+};
+
+// One scope of the KV cache: pages of `page_size` tokens, `page_stride` bytes apart; in each page token i has 448 e4m3
+// and 64 bf16 at byte i*576, and 7 UE8M0 scale bytes (one per 64 NoPE columns) at page_size*576 + i*8.
+// Query token t reads the slots indices[indptr[t]] .. indices[indptr[t+1]-1]; a slot outside [0, rows) is skipped.
+// indptr null: the scope is absent.
+struct CacheScope {
+  const unsigned char* cache;
+  const int* indices;
+  const int* indptr;
+  long long page_stride;  // bytes; a multiple of 16
+  int page_size;          // tokens
+  int rows;               // tokens in the cache
+  Fp8Format format;
+  int reserved;
+};
+
+// Kernel arguments of sparse_mla_decode, one struct by value. All pointers are device pointers; strides count elements.
+struct DecodeArgs {
+  const void* q;  // bf16 [tokens, heads, 512], last dimension dense, rows 16-byte aligned
+  long long q_token_stride;
+  long long q_head_stride;
+  CacheScope main;
+  CacheScope extra;
+  const float* sink;  // fp32 [heads], in scaled-logit space; null: none
+  void* out;          // bf16 [tokens, heads, 512], last dimension dense, rows 8-byte aligned
+  long long out_token_stride;
+  long long out_head_stride;
+  float* lse;  // fp32 [tokens, heads], natural log, sink excluded, +inf for an empty row; null: not wanted
+  long long lse_token_stride;
+  float* workspace;  // workspace_bytes(); null when there is one split
+  float scale;       // softmax scale, 512^-0.5 for this model
+  int tokens;
+  int heads;
+  int split_main;
+  int split_extra;
+  SplitMap split_map;
+};
+
+// Kernel arguments of sparse_mla_reduce.
+struct ReduceArgs {
+  const float* workspace;
+  const float* sink;
+  void* out;
+  long long out_token_stride;
+  long long out_head_stride;
+  float* lse;
+  long long lse_token_stride;
+  int tokens;
+  int heads;
+  int splits;
+  int reserved;
+};
+
+constexpr int kHeadDim = 512;
+constexpr int kNopeDim = 448;
+constexpr int kRopeDim = 64;
+constexpr int kGroupDim = 64;  // columns that share one scale; the eighth group is RoPE
+constexpr int kGroups = 8;
+constexpr int kRowBytes = 576;
+constexpr int kScaleBytes = 8;
+
+// Workgroups along the split dimension.
+MLA_HOST_DEVICE constexpr int total_splits(const Splits& s, bool has_extra) {
+  if (s.split_main == 0) return s.split_extra;
+  return s.split_main + (has_extra ? s.split_extra : 0);
+}
+
+// Floats of workspace for `splits` splits: un-normalised output rows [tokens, heads, splits, 512], then per row the
+// running maximum (base 2) and the sum [tokens, heads, splits, 2]. None for a single split.
+MLA_HOST_DEVICE constexpr long long workspace_floats(long long tokens, int heads, int splits) {
+  return splits <= 1 ? 0 : tokens * heads * splits * (kHeadDim + 2);
+}
+
+struct Dim3 {
+  unsigned x, y, z;
+};
+
+// sparse_mla_decode: one workgroup per token, group of block_h heads, and split.
+MLA_HOST_DEVICE constexpr Dim3 decode_grid(const Config& c, const Splits& s, int tokens, int heads, bool has_extra) {
+  return {static_cast<unsigned>(tokens), static_cast<unsigned>((heads + c.block_h - 1) / c.block_h),
+          static_cast<unsigned>(total_splits(s, has_extra))};
+}
+
+// sparse_mla_reduce: one workgroup per token and group of block_h heads.
+MLA_HOST_DEVICE constexpr Dim3 reduce_grid(const ReduceConfig& c, int tokens, int heads) {
+  return {static_cast<unsigned>(tokens), static_cast<unsigned>((heads + c.block_h - 1) / c.block_h), 1u};
+}
+
+// Threads per workgroup; `lanes` is the machine's wave width (64 on gfx9, 32 on sm_90, 1 on the host).
+MLA_HOST_DEVICE constexpr int threads(const Config& c, int lanes) { return c.waves * lanes; }
+MLA_HOST_DEVICE constexpr int threads(const ReduceConfig& c, int lanes) { return c.waves * lanes; }
+
+}  // namespace mla
