@@ -5,7 +5,8 @@
 
 namespace mla {
 
-// What kind of trouble an Error is; the process's exit code is its value (README.md lists them). Never renumbered.
+// What kind of trouble an Error is; the process's exit code is its value (README.md lists them).
+// Never renumbered.
 enum class ErrorKind : int {
   internal = 1,     // our own mistake
   usage = 2,        // command line, YAML, anything the user wrote
@@ -16,8 +17,9 @@ enum class ErrorKind : int {
   interrupted = 7,  // the user asked to stop; what was done is stored
 };
 
-// The project's one exception. The message says what happened, where, and what to do about it; it is shown to the
-// user as it stands. Thrown by value, caught where it becomes a verdict and in main.
+// The project's one exception. The message says what happened, where, and what to do about it; it
+// is shown to the user as it stands. Thrown by value, caught where it becomes a verdict and in
+// main.
 class Error : public std::runtime_error {
  public:
   Error(ErrorKind kind, const std::string& message) : std::runtime_error(message), kind_(kind) {}

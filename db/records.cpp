@@ -8,30 +8,42 @@ namespace mla {
 
 std::string_view name(Verdict verdict) {
   switch (verdict) {
-    case Verdict::ok: return "ok";
-    case Verdict::rejected: return "rejected";
-    case Verdict::compile_failed: return "compile_failed";
-    case Verdict::wrong_result: return "wrong_result";
-    case Verdict::launch_failed: return "launch_failed";
-    case Verdict::timed_out: return "timed_out";
-    case Verdict::crashed: return "crashed";
-    case Verdict::unverified: return "unverified";
+    case Verdict::ok:
+      return "ok";
+    case Verdict::rejected:
+      return "rejected";
+    case Verdict::compile_failed:
+      return "compile_failed";
+    case Verdict::wrong_result:
+      return "wrong_result";
+    case Verdict::launch_failed:
+      return "launch_failed";
+    case Verdict::timed_out:
+      return "timed_out";
+    case Verdict::crashed:
+      return "crashed";
+    case Verdict::unverified:
+      return "unverified";
   }
   throw Error(ErrorKind::internal, fmt::format("no verdict has the value {}", int(verdict)));
 }
 
 std::string_view name(Evidence evidence) {
   switch (evidence) {
-    case Evidence::measured: return "measured";
-    case Evidence::predicted: return "predicted";
+    case Evidence::measured:
+      return "measured";
+    case Evidence::predicted:
+      return "predicted";
   }
   throw Error(ErrorKind::internal, fmt::format("no evidence has the value {}", int(evidence)));
 }
 
 std::string_view name(Round round) {
   switch (round) {
-    case Round::search: return "search";
-    case Round::final: return "final";
+    case Round::search:
+      return "search";
+    case Round::final:
+      return "final";
   }
   throw Error(ErrorKind::internal, fmt::format("no round has the value {}", int(round)));
 }
@@ -46,6 +58,12 @@ Evidence evidence_from(int stored) {
   const auto evidence = static_cast<Evidence>(stored);
   name(evidence);
   return evidence;
+}
+
+Round round_from(int stored) {
+  const auto round = static_cast<Round>(stored);
+  name(round);
+  return round;
 }
 
 }  // namespace mla

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <utility>
+
+#include "db/error.hpp"
+#include "db/sqlite.hpp"
+#include "db/store.hpp"
+#include "db/writer_lock.hpp"
+
+namespace mla {
+
+// Private to db/: what a Store owns. The lock is let go after the connection is closed.
+struct Store::Impl {
+  WriterLock lock;
+  sqlite::Connection connection;
+  bool transaction_open = false;
+
+  Impl(const std::filesystem::path& path, sqlite::Access access, int busy_timeout_ms)
+      : connection(path, access, busy_timeout_ms) {}
+
+  // Every statement of a Store comes from here: after SQLite has undone a transaction by itself (a
+  // full disk), what the caller still puts into it must not be stored one by one.
+  sqlite::Statement prepare(const char* sql) {
+    if (transaction_open && !connection.in_transaction()) {
+      throw Error(
+          ErrorKind::database,
+          connection.path().string() + ": this batch was undone after an earlier error; run again");
+    }
+    return connection.prepare(sql);
+  }
+
+  template <typename... Values>
+  sqlite::Statement query(const char* sql, const Values&... values) {
+    auto statement = prepare(sql);
+    statement.bind(values...);
+    return statement;
+  }
+};
+
+}  // namespace mla

@@ -1,0 +1,142 @@
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <system_error>
+
+#include "db/schema.hpp"
+#include "db/store_impl.hpp"
+
+namespace mla {
+namespace {
+
+namespace fs = std::filesystem;
+
+enum class Content { empty, ours };
+
+struct Format {
+  Content content;
+  int version;
+};
+
+[[noreturn]] void refuse(const fs::path& path, const std::string& why) {
+  throw Error(ErrorKind::database, fmt::format("{} {}", path.string(), why));
+}
+
+Format identify(sqlite::Connection& connection) {
+  auto row = connection.prepare(
+      "SELECT (SELECT application_id FROM pragma_application_id),"
+      "       (SELECT user_version FROM pragma_user_version),"
+      "       (SELECT count(*) FROM sqlite_schema)");
+  row.step();
+  const auto application = row.integer(0);
+  const int version = row.small(1);
+  if (application == 0 && version == 0 && row.integer(2) == 0) return {Content::empty, 0};
+  if (application != kApplicationId || version < 1) {
+    refuse(connection.path(),
+           "is an SQLite database of another program; it was left as it is. Name another file.");
+  }
+  if (version > kSchemaVersion) {
+    refuse(connection.path(), fmt::format("was written by a newer mla-tune: its format is {}, this "
+                                          "program knows formats up to {}. Use the "
+                                          "newer program, or name another file.",
+                                          version, kSchemaVersion));
+  }
+  return {Content::ours, version};
+}
+
+// Either the whole of `script` is in the file or nothing, whatever happens meanwhile.
+void run_atomically(sqlite::Connection& connection, const char* script) {
+  connection.run_script("BEGIN IMMEDIATE");
+  try {
+    connection.run_script(script);
+    connection.run_script("COMMIT");
+  } catch (...) {
+    connection.roll_back();
+    throw;
+  }
+}
+
+// SQLite needs to write beside a WAL database even to read it, unless told that nobody can be
+// writing.
+bool needs_immutable(const fs::path& path) {
+  const auto folder = fs::absolute(path).parent_path();
+  std::error_code ignored;
+  const auto wal = fs::path(path.string() + "-wal");
+  const bool unfinished = fs::exists(wal, ignored) && fs::file_size(wal, ignored) > 0;
+  return ::access(folder.c_str(), W_OK) != 0 && !unfinished;
+}
+
+void check_path(const fs::path& path, StoreMode mode) {
+  std::error_code error;
+  const auto status = fs::status(path, error);
+  if (fs::is_directory(status)) refuse(path, "is a directory; name a file.");
+  if (fs::exists(status)) return;
+  if (mode == StoreMode::read_only) {
+    refuse(path, "does not exist. Name the file that a tuning run wrote, or tune first.");
+  }
+  const auto folder = fs::absolute(path).parent_path();
+  if (!fs::is_directory(folder, error)) {
+    refuse(path, fmt::format("cannot be created: {} is not a directory. Create it first.",
+                             folder.string()));
+  }
+}
+
+}  // namespace
+
+Store Store::open(const fs::path& path, StoreMode mode, const StoreOptions& options) {
+  check_path(path, mode);
+  if (mode == StoreMode::read_only) {
+    const auto access = needs_immutable(path) ? sqlite::Access::immutable : sqlite::Access::read;
+    auto impl = std::make_unique<Impl>(path, access, options.busy_timeout_ms);
+    if (identify(impl->connection).content == Content::empty) {
+      refuse(path, "is empty. Name the file that a tuning run wrote, or tune first.");
+    }
+    return Store(std::move(impl));
+  }
+
+  auto impl = std::make_unique<Impl>(path, sqlite::Access::write, options.busy_timeout_ms);
+  auto& connection = impl->connection;
+  // First without the lock: nothing is put beside a file that is not ours.
+  identify(connection);
+  if (connection.is_read_only()) {
+    refuse(path, "is read-only. Give yourself write permission on the file, or name another one.");
+  }
+  impl->lock = WriterLock(path);
+  if (options.max_pages > 0) connection.limit_pages(options.max_pages);
+  // The size of the log after a big batch is given back; a lost power supply costs at most the last
+  // commits.
+  connection.run_script(
+      "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = "
+      "16777216;");
+  if (identify(connection).content == Content::empty) run_atomically(connection, kSchemaSql);
+  return Store(std::move(impl));
+}
+
+Store::Store(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Store::Store(Store&&) noexcept = default;
+Store& Store::operator=(Store&&) noexcept = default;
+Store::~Store() = default;
+
+Store::Transaction Store::transaction() { return Transaction(impl_.get()); }
+
+Store::Transaction::Transaction(Impl* impl) : impl_(impl) {
+  if (impl_->transaction_open) {
+    throw Error(ErrorKind::internal, "a transaction is open already; they do not nest");
+  }
+  impl_->connection.run_script("BEGIN IMMEDIATE");
+  impl_->transaction_open = true;
+}
+
+Store::Transaction::~Transaction() {
+  if (impl_ == nullptr) return;
+  impl_->connection.roll_back();
+  impl_->transaction_open = false;
+}
+
+void Store::Transaction::commit() {
+  impl_->prepare("COMMIT").run();
+  impl_->transaction_open = false;
+  impl_ = nullptr;
+}
+
+}  // namespace mla
