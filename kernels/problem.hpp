@@ -46,8 +46,10 @@ struct InputOptions {
   bool sink_infinities = false;    // some sinks are +inf and some -inf
   double invalid_fraction = 0;     // share of slots that are -1, == rows or far outside
   double poisoned_fraction = 0;    // share of rows that hold e4m3 NaN, scale byte 255 or RoPE NaN
+  double duplicate_fraction = 0;   // share of slots that repeat the one before
   bool empty_rows = false;         // some tokens have no valid key at all
   int spare_rows = 64;             // cached rows nobody refers to; they hold NaN throughout
+  std::int64_t max_rows = 1 << 18;  // cached rows of a scope that lists refer to; beyond, tokens share rows
 };
 
 // Fresh inputs for a problem: rows from a seeded generator, quantised by the canonical writer's rule (scale 2^ceil(log2(
