@@ -111,6 +111,8 @@ struct Resources {
 struct CodeObjectRecord {
   std::int64_t id = 0;
   std::string key = {};  // source, headers, options, compiler identity
+  // The variant that it is put for, or was asked for; 0 where it was found by key. Variants that
+  // differ only in how they are launched share one code object: put it once for each of them.
   std::int64_t variant_id = 0;
   std::int64_t toolchain_id = 0;
   std::string arch = {};

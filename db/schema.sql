@@ -1,7 +1,7 @@
--- The database of mla-tune, format 1. README.md beside this file is the contract: units, values, rules.
+-- The database of mla-tune, format 2. README.md beside this file is the contract: units, values, rules.
 -- Every table is STRICT; `id` is the row's number in order of insertion; no row is ever deleted.
 PRAGMA application_id = 1835819380;  -- "mlat"
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 
 CREATE TABLE toolchains (
   id       INTEGER PRIMARY KEY,
@@ -57,7 +57,6 @@ CREATE TABLE code_objects (
   id              INTEGER PRIMARY KEY,
   key             TEXT NOT NULL UNIQUE
                   CONSTRAINT key_of_32_hex_digits CHECK (length(key) = 32 AND key NOT GLOB '*[^0-9a-f]*'),
-  variant_id      INTEGER NOT NULL REFERENCES variants (id),
   toolchain_id    INTEGER NOT NULL REFERENCES toolchains (id),
   arch            TEXT NOT NULL CHECK (arch <> ''),
   entry_template  TEXT NOT NULL CHECK (entry_template <> ''),
@@ -80,6 +79,13 @@ CREATE TABLE code_objects (
   valu            INTEGER NOT NULL,
   salu            INTEGER NOT NULL
 ) STRICT;
+
+-- Variants that differ only in how they are launched share their code.
+CREATE TABLE variant_code_objects (
+  variant_id     INTEGER NOT NULL REFERENCES variants (id),
+  code_object_id INTEGER NOT NULL REFERENCES code_objects (id),
+  PRIMARY KEY (variant_id, code_object_id)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE sessions (
   id         INTEGER PRIMARY KEY,
@@ -126,6 +132,8 @@ CREATE INDEX measurements_tried
   ON measurements (variant_id, problem_id, device_id, toolchain_id, round);
 CREATE INDEX measurements_of_problem ON measurements (problem_id, device_id, toolchain_id, round);
 
+-- Of each variant, by problem, arch and release, the row that counts: measured before predicted, then the newest.
+-- A failure counts whatever its round: what broke in the search must not win by an older final round.
 CREATE VIEW winner AS
 WITH newest AS (
   SELECT m.problem_id, d.arch, t.release AS rocm, v.key AS variant, v.params,
@@ -136,7 +144,7 @@ WITH newest AS (
     JOIN devices d ON d.id = m.device_id
     JOIN toolchains t ON t.id = m.toolchain_id
     JOIN variants v ON v.id = m.variant_id
-   WHERE m.round = 2
+   WHERE m.round = 2 OR m.verdict NOT IN (0, 7)
 ), ranked AS (
   SELECT *, row_number() OVER (PARTITION BY problem_id, arch, rocm
                                ORDER BY evidence, median_us, variant) AS place
@@ -146,7 +154,33 @@ WITH newest AS (
 SELECT r.arch, p.kernel, p.num_heads, p.num_tokens, p.main_len, p.extra_len, p.main_page,
        p.extra_page, r.rocm, r.variant, r.params,
        CASE r.evidence WHEN 1 THEN 'measured' WHEN 2 THEN 'predicted' END AS evidence,
-       r.median_us
+       r.median_us, p.main_format, p.extra_format, p.lengths, p.warm_cache
   FROM ranked r
   JOIN problems p ON p.id = r.problem_id
  WHERE r.place = 1;
+
+-- One verdict a variant, by arch and release: a failure anywhere, else ok anywhere, else unverified. Of several
+-- failures the highest number.
+CREATE VIEW variant_verdict AS
+WITH newest AS (
+  SELECT m.variant_id, d.arch, t.release AS rocm, m.verdict,
+         row_number() OVER (PARTITION BY m.variant_id, d.arch, t.release, m.problem_id, m.round
+                            ORDER BY m.evidence, m.id DESC) AS age
+    FROM measurements m
+    JOIN devices d ON d.id = m.device_id
+    JOIN toolchains t ON t.id = m.toolchain_id
+), facts AS (
+  SELECT variant_id, arch, rocm, verdict FROM newest WHERE age = 1
+   UNION ALL
+  SELECT l.variant_id, c.arch, t.release, CASE c.verdict WHEN 0 THEN 7 ELSE c.verdict END
+    FROM variant_code_objects l
+    JOIN code_objects c ON c.id = l.code_object_id
+    JOIN toolchains t ON t.id = c.toolchain_id
+), worst AS (
+  SELECT variant_id, arch, rocm, max(CASE verdict WHEN 7 THEN -1 ELSE verdict END) AS verdict
+    FROM facts
+   GROUP BY variant_id, arch, rocm
+)
+SELECT w.arch, w.rocm, v.key AS variant, CASE w.verdict WHEN -1 THEN 7 ELSE w.verdict END AS verdict
+  FROM worst w
+  JOIN variants v ON v.id = w.variant_id;

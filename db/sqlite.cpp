@@ -111,6 +111,18 @@ Connection::Connection(const std::filesystem::path& path, Access access, int bus
   }
 }
 
+Connection::Connection() : path_(":memory:") {
+  const int code = sqlite3_open_v2(":memory:", &handle_, SQLITE_OPEN_READWRITE, nullptr);
+  try {
+    if (code != SQLITE_OK) fail(code);
+    sqlite3_extended_result_codes(handle_, 1);
+    run_script("PRAGMA foreign_keys = ON");
+  } catch (...) {
+    close();
+    throw;
+  }
+}
+
 Connection::~Connection() { close(); }
 
 void Connection::close() noexcept {
@@ -121,25 +133,14 @@ void Connection::close() noexcept {
 }
 
 void Connection::copy_into_memory() {
-  sqlite3* memory = nullptr;
-  int code = sqlite3_open_v2(":memory:", &memory, SQLITE_OPEN_READWRITE, nullptr);
-  if (code == SQLITE_OK) {
-    sqlite3_backup* backup = sqlite3_backup_init(memory, "main", handle_, "main");
-    if (backup != nullptr) {
-      sqlite3_backup_step(backup, -1);
-      code = sqlite3_backup_finish(backup);
-    } else {
-      code = sqlite3_extended_errcode(memory);
-    }
-  }
-  if (code != SQLITE_OK) {
-    sqlite3_close_v2(memory);
-    fail(code);
-  }
+  Connection memory;
+  sqlite3_backup* backup = sqlite3_backup_init(memory.handle_, "main", handle_, "main");
+  if (backup == nullptr) memory.fail(sqlite3_extended_errcode(memory.handle_));
+  const int outcome = sqlite3_backup_step(backup, -1);
+  sqlite3_backup_finish(backup);
+  if (outcome != SQLITE_DONE) fail(outcome);
   close();
-  handle_ = memory;
-  sqlite3_extended_result_codes(handle_, 1);
-  run_script("PRAGMA foreign_keys = ON;");
+  std::swap(handle_, memory.handle_);
 }
 
 Statement Connection::prepare(const char* sql) {
@@ -165,6 +166,11 @@ bool Connection::in_transaction() const { return sqlite3_get_autocommit(handle_)
 
 void Connection::roll_back() noexcept {
   if (in_transaction()) sqlite3_exec(handle_, "ROLLBACK", nullptr, nullptr, nullptr);
+}
+
+void Connection::undo_savepoint() noexcept {
+  if (!in_transaction()) return;
+  sqlite3_exec(handle_, "ROLLBACK TO one; RELEASE one", nullptr, nullptr, nullptr);
 }
 
 void Connection::limit_pages(std::int64_t pages) {

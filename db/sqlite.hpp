@@ -70,6 +70,8 @@ class Connection {
   // write creates the file where there is none. immutable promises that nobody writes while it is
   // open.
   Connection(const std::filesystem::path& path, Access access, int busy_timeout_ms);
+  // An empty database in memory.
+  Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
   ~Connection();
@@ -85,8 +87,9 @@ class Connection {
   bool is_read_only() const;
   // False once SQLite has rolled a transaction back by itself, as it does when the disk is full.
   bool in_transaction() const;
-  // Never throws.
+  // Never throw: after a failure SQLite may have undone everything already.
   void roll_back() noexcept;
+  void undo_savepoint() noexcept;  // the one called "one"
   void limit_pages(std::int64_t pages);
   const std::filesystem::path& path() const { return path_; }
 
@@ -97,7 +100,7 @@ class Connection {
   void close() noexcept;
 
   std::filesystem::path path_;
-  int busy_timeout_ms_;
+  int busy_timeout_ms_ = 0;
   sqlite3* handle_ = nullptr;
   std::map<const char*, sqlite3_stmt*> statements_;
 };

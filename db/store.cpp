@@ -37,15 +37,14 @@ CodeObjectRecord code_object_from(const sqlite::Statement& row) {
   CodeObjectRecord record;
   record.id = row.integer(0);
   record.key = row.text(1);
-  record.variant_id = row.integer(2);
-  record.toolchain_id = row.integer(3);
-  record.arch = row.text(4);
-  record.entry_template = row.text(5);
-  record.verdict = verdict_from(row.small(6));
-  record.reason = row.text(7);
-  record.content = row.text(8);
-  record.compile_seconds = row.real(9);
-  int column = 10;
+  record.toolchain_id = row.integer(2);
+  record.arch = row.text(3);
+  record.entry_template = row.text(4);
+  record.verdict = verdict_from(row.small(5));
+  record.reason = row.text(6);
+  record.content = row.text(7);
+  record.compile_seconds = row.real(8);
+  int column = 9;
   for (const auto field : kResources) record.resources.*field = row.small(column++);
   return record;
 }
@@ -145,11 +144,13 @@ std::int64_t Store::put(const VariantRecord& v) {
 }
 
 std::int64_t Store::put(const CodeObjectRecord& c) {
+  // A code object without its variant would be found and never compiled for it.
+  Savepoint both(*impl_);
   auto row = impl_->query(
-      "INSERT INTO code_objects (key, variant_id, toolchain_id, arch, entry_template, verdict,"
+      "INSERT INTO code_objects (key, toolchain_id, arch, entry_template, verdict,"
       " reason, content, compile_seconds, vgprs, agprs, sgprs, lds_bytes, scratch_bytes,"
       " vgpr_spills, sgpr_spills, code_bytes, waves_per_simd, mfma, lds, vmem, valu, salu)"
-      " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+      " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
       " ON CONFLICT (key) DO UPDATE SET verdict = excluded.verdict, reason = excluded.reason,"
       " content = excluded.content, compile_seconds = excluded.compile_seconds,"
       " vgprs = excluded.vgprs, agprs = excluded.agprs, sgprs = excluded.sgprs,"
@@ -158,12 +159,19 @@ std::int64_t Store::put(const CodeObjectRecord& c) {
       " code_bytes = excluded.code_bytes, waves_per_simd = excluded.waves_per_simd,"
       " mfma = excluded.mfma, lds = excluded.lds, vmem = excluded.vmem, valu = excluded.valu,"
       " salu = excluded.salu RETURNING id",
-      c.key, c.variant_id, c.toolchain_id, c.arch, c.entry_template, static_cast<int>(c.verdict),
-      c.reason, c.content, c.compile_seconds);
+      c.key, c.toolchain_id, c.arch, c.entry_template, static_cast<int>(c.verdict), c.reason,
+      c.content, c.compile_seconds);
   for (const auto field : kResources) row.bind_next(c.resources.*field);
   row.step();
   const auto id = row.integer(0);
   row.run();
+  impl_
+      ->query(
+          "INSERT INTO variant_code_objects (variant_id, code_object_id) VALUES (?, ?)"
+          " ON CONFLICT DO NOTHING",
+          c.variant_id, id)
+      .run();
+  both.release();
   return id;
 }
 
@@ -203,7 +211,7 @@ void Store::end_session(std::int64_t id, std::string_view conditions) {
 
 std::optional<CodeObjectRecord> Store::find_code_object(std::string_view key) {
   auto row = impl_->query(
-      "SELECT id, key, variant_id, toolchain_id, arch, entry_template, verdict, reason, content,"
+      "SELECT id, key, toolchain_id, arch, entry_template, verdict, reason, content,"
       " compile_seconds, vgprs, agprs, sgprs, lds_bytes, scratch_bytes, vgpr_spills, sgpr_spills,"
       " code_bytes, waves_per_simd, mfma, lds, vmem, valu, salu FROM code_objects WHERE key = ?",
       key);
@@ -259,13 +267,16 @@ std::optional<VariantRecord> Store::variant(std::int64_t id) {
 
 std::vector<CodeObjectRecord> Store::code_objects(std::int64_t variant_id) {
   auto row = impl_->query(
-      "SELECT id, key, variant_id, toolchain_id, arch, entry_template, verdict, reason, content,"
+      "SELECT id, key, toolchain_id, arch, entry_template, verdict, reason, content,"
       " compile_seconds, vgprs, agprs, sgprs, lds_bytes, scratch_bytes, vgpr_spills, sgpr_spills,"
-      " code_bytes, waves_per_simd, mfma, lds, vmem, valu, salu FROM code_objects"
-      " WHERE variant_id = ? ORDER BY id",
+      " code_bytes, waves_per_simd, mfma, lds, vmem, valu, salu FROM code_objects WHERE id IN"
+      " (SELECT code_object_id FROM variant_code_objects WHERE variant_id = ?) ORDER BY id",
       variant_id);
   std::vector<CodeObjectRecord> records;
-  while (row.step()) records.push_back(code_object_from(row));
+  while (row.step()) {
+    records.push_back(code_object_from(row));
+    records.back().variant_id = variant_id;
+  }
   return records;
 }
 

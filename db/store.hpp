@@ -44,6 +44,8 @@ struct StoreStats {
   int format = 0;                                            // user_version
   std::int64_t bytes = 0;                                    // of the file, without its -wal
   std::vector<std::pair<std::string, std::int64_t>> tables;  // rows by table
+  std::vector<VerdictCount>
+      variants;  // the variant_verdict view: each variant once by arch and rocm
   std::vector<VerdictCount> code_objects;
   std::vector<VerdictCount> measurements;
   std::vector<WinnerCount> winners;  // one per problem that has one
@@ -80,7 +82,8 @@ class Store {
   // Throws Error{internal} where the key is known with other params: keys are identities.
   std::int64_t put(const VariantRecord& variant);
 
-  // Insert, or replace what became of the code object with the same key.
+  // Insert, or replace what became of the code object with the same key; and link it with its
+  // variant.
   std::int64_t put(const CodeObjectRecord& code_object);
 
   // Always a new row: a repeated measurement does not erase the former one. `recorded` empty: now.
@@ -117,6 +120,7 @@ class Store {
 
  private:
   struct Impl;
+  class Savepoint;
   explicit Store(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

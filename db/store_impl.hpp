@@ -37,4 +37,23 @@ struct Store::Impl {
   }
 };
 
+// Several statements as one: undone on destruction unless released. Works inside a transaction and
+// outside, where it is one. Statements made after it must be gone before it.
+class Store::Savepoint {
+ public:
+  explicit Savepoint(Impl& impl) : impl_(&impl) { impl.prepare("SAVEPOINT one").run(); }
+  Savepoint(const Savepoint&) = delete;
+  Savepoint& operator=(const Savepoint&) = delete;
+  ~Savepoint() {
+    if (impl_ != nullptr) impl_->connection.undo_savepoint();
+  }
+  void release() {
+    impl_->connection.run_script("RELEASE one");
+    impl_ = nullptr;
+  }
+
+ private:
+  Impl* impl_;
+};
+
 }  // namespace mla

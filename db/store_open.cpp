@@ -44,11 +44,28 @@ Format identify(sqlite::Connection& connection) {
   return {Content::ours, version};
 }
 
-// Either the whole of `script` is in the file or nothing, whatever happens meanwhile.
-void run_atomically(sqlite::Connection& connection, const char* script) {
+// Either the file gets this program's format whole or it stays as it was, whatever happens
+// meanwhile.
+void make_current(sqlite::Connection& connection) {
   connection.run_script("BEGIN IMMEDIATE");
   try {
-    connection.run_script(script);
+    // Read again: another process may have done it while we waited.
+    const Format format = identify(connection);
+    if (format.content == Content::empty) {
+      connection.run_script(kSchemaSql);
+    } else {
+      for (int version = format.version; version < kSchemaVersion; ++version) {
+        connection.run_script(kMigrations[version - 1]);
+      }
+      auto orphan = connection.prepare("PRAGMA foreign_key_check");
+      if (format.version < kSchemaVersion && orphan.step()) {
+        refuse(connection.path(),
+               fmt::format("cannot be brought from format {} to {}: a row of {} refers to one that "
+                           "is not there. It "
+                           "was left as it is; restore a copy, or start a new file.",
+                           format.version, kSchemaVersion, orphan.text(0)));
+      }
+    }
     connection.run_script("COMMIT");
   } catch (...) {
     connection.roll_back();
@@ -88,8 +105,13 @@ Store Store::open(const fs::path& path, StoreMode mode, const StoreOptions& opti
   if (mode == StoreMode::read_only) {
     const auto access = needs_immutable(path) ? sqlite::Access::immutable : sqlite::Access::read;
     auto impl = std::make_unique<Impl>(path, access, options.busy_timeout_ms);
-    if (identify(impl->connection).content == Content::empty) {
+    const Format format = identify(impl->connection);
+    if (format.content == Content::empty) {
       refuse(path, "is empty. Name the file that a tuning run wrote, or tune first.");
+    }
+    if (format.version < kSchemaVersion) {
+      impl->connection.copy_into_memory();
+      make_current(impl->connection);
     }
     return Store(std::move(impl));
   }
@@ -108,7 +130,8 @@ Store Store::open(const fs::path& path, StoreMode mode, const StoreOptions& opti
   connection.run_script(
       "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = "
       "16777216;");
-  if (identify(connection).content == Content::empty) run_atomically(connection, kSchemaSql);
+  const Format format = identify(connection);
+  if (format.content == Content::empty || format.version < kSchemaVersion) make_current(connection);
   return Store(std::move(impl));
 }
 

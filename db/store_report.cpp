@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <map>
 
 #include "db/schema.hpp"
 #include "db/store_impl.hpp"
@@ -38,6 +39,37 @@ void check_pages(sqlite::Connection& connection, std::vector<std::string>& findi
   auto row = connection.prepare("PRAGMA integrity_check");
   while (row.step()) {
     if (row.text(0) != "ok") findings.push_back(row.text(0));
+  }
+}
+
+// Whitespace apart, the text of everything that the schema declares.
+std::map<std::string, std::string> declarations(sqlite::Connection& connection) {
+  auto row = connection.prepare("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL");
+  std::map<std::string, std::string> texts;
+  while (row.step()) {
+    auto text = row.text(1);
+    std::erase_if(text, [](char c) { return c == ' ' || c == '\n'; });
+    texts[row.text(0)] = text;
+  }
+  return texts;
+}
+
+// A rule that somebody took out of the schema does not protect any row; a changed winner view lies.
+void check_schema(sqlite::Connection& connection, std::vector<std::string>& findings) {
+  sqlite::Connection fresh;
+  fresh.run_script(kSchemaSql);
+  auto found = declarations(connection);
+  for (const auto& [name, text] : declarations(fresh)) {
+    const auto ours = found.extract(name);
+    if (ours.empty()) {
+      findings.push_back(fmt::format("{} is missing from the schema", name));
+    } else if (ours.mapped() != text) {
+      findings.push_back(
+          fmt::format("{} is declared otherwise than format {} says", name, kSchemaVersion));
+    }
+  }
+  for (const auto& [name, text] : found) {
+    findings.push_back(fmt::format("{} is not part of format {}", name, kSchemaVersion));
   }
 }
 
@@ -107,8 +139,9 @@ void check_samples(sqlite::Connection& connection, std::vector<std::string>& fin
 std::vector<Winner> Store::winners(std::string_view arch) {
   auto row = impl_->query(
       "SELECT arch, kernel, num_heads, num_tokens, main_len, extra_len, main_page, extra_page,"
-      " rocm, variant, params, evidence, median_us FROM winner WHERE ?1 = '' OR arch = ?1"
-      " ORDER BY arch, kernel, num_heads, num_tokens, main_len, extra_len, main_page, extra_page,"
+      " rocm, variant, params, evidence, median_us, main_format, extra_format, lengths, warm_cache"
+      " FROM winner WHERE ?1 = '' OR arch = ?1 ORDER BY arch, kernel, num_heads, num_tokens,"
+      " main_len, extra_len, main_page, extra_page, main_format, extra_format, lengths, warm_cache,"
       " rocm",
       arch);
   std::vector<Winner> winners;
@@ -127,6 +160,10 @@ std::vector<Winner> Store::winners(std::string_view arch) {
     winner.params = row.text(10);
     winner.evidence = evidence_named(row.text(11));
     winner.median_us = row.real(12);
+    winner.problem.main_format = row.small(13);
+    winner.problem.extra_format = row.small(14);
+    winner.problem.lengths = row.text(15);
+    winner.problem.warm_cache = row.integer(16) != 0;
     winners.push_back(std::move(winner));
   }
   return winners;
@@ -134,48 +171,46 @@ std::vector<Winner> Store::winners(std::string_view arch) {
 
 StoreStats Store::stats() {
   StoreStats stats;
-  // One moment in time for all the counts.
-  impl_->connection.run_script("SAVEPOINT stats");
-  try {
-    auto file = impl_->query(
-        "SELECT (SELECT user_version FROM pragma_user_version),"
-        " (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size)");
-    file.step();
-    stats.format = file.small(0);
-    stats.bytes = file.integer(1);
-    auto tables = impl_->query(
-        "SELECT 'toolchains', count(*) FROM toolchains UNION ALL"
-        " SELECT 'devices', count(*) FROM devices UNION ALL"
-        " SELECT 'problems', count(*) FROM problems UNION ALL"
-        " SELECT 'variants', count(*) FROM variants UNION ALL"
-        " SELECT 'code_objects', count(*) FROM code_objects UNION ALL"
-        " SELECT 'measurements', count(*) FROM measurements UNION ALL"
-        " SELECT 'sessions', count(*) FROM sessions");
-    while (tables.step()) stats.tables.emplace_back(tables.text(0), tables.integer(1));
-    stats.code_objects = verdict_counts(impl_->query(
-        "SELECT c.arch, t.release, c.verdict, count(*) FROM code_objects c"
-        " JOIN toolchains t ON t.id = c.toolchain_id GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"));
-    stats.measurements = verdict_counts(impl_->query(
-        "SELECT d.arch, t.release, m.verdict, count(*) FROM measurements m"
-        " JOIN devices d ON d.id = m.device_id JOIN toolchains t ON t.id = m.toolchain_id"
-        " GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"));
-    auto winners = impl_->query(
-        "SELECT arch, rocm, evidence, count(*) FROM winner GROUP BY 1, 2, 3 ORDER BY 1, 2, 3");
-    while (winners.step()) {
-      stats.winners.push_back(
-          {winners.text(0), winners.text(1), evidence_named(winners.text(2)), winners.integer(3)});
-    }
-  } catch (...) {
-    impl_->connection.run_script("ROLLBACK TO stats; RELEASE stats");
-    throw;
+  Savepoint one_moment(*impl_);
+  auto file = impl_->query(
+      "SELECT (SELECT user_version FROM pragma_user_version),"
+      " (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size)");
+  file.step();
+  stats.format = file.small(0);
+  stats.bytes = file.integer(1);
+  auto tables = impl_->query(
+      "SELECT 'toolchains', count(*) FROM toolchains UNION ALL"
+      " SELECT 'devices', count(*) FROM devices UNION ALL"
+      " SELECT 'problems', count(*) FROM problems UNION ALL"
+      " SELECT 'variants', count(*) FROM variants UNION ALL"
+      " SELECT 'code_objects', count(*) FROM code_objects UNION ALL"
+      " SELECT 'measurements', count(*) FROM measurements UNION ALL"
+      " SELECT 'sessions', count(*) FROM sessions");
+  while (tables.step()) stats.tables.emplace_back(tables.text(0), tables.integer(1));
+  stats.variants =
+      verdict_counts(impl_->query("SELECT arch, rocm, verdict, count(*) FROM variant_verdict "
+                                  "GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"));
+  stats.code_objects = verdict_counts(impl_->query(
+      "SELECT c.arch, t.release, c.verdict, count(*) FROM code_objects c"
+      " JOIN toolchains t ON t.id = c.toolchain_id GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"));
+  stats.measurements = verdict_counts(impl_->query(
+      "SELECT d.arch, t.release, m.verdict, count(*) FROM measurements m"
+      " JOIN devices d ON d.id = m.device_id JOIN toolchains t ON t.id = m.toolchain_id"
+      " GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"));
+  auto winners = impl_->query(
+      "SELECT arch, rocm, evidence, count(*) FROM winner GROUP BY 1, 2, 3 ORDER BY 1, 2, 3");
+  while (winners.step()) {
+    stats.winners.push_back(
+        {winners.text(0), winners.text(1), evidence_named(winners.text(2)), winners.integer(3)});
   }
-  impl_->connection.run_script("RELEASE stats");
+  one_moment.release();
   return stats;
 }
 
 std::vector<std::string> Store::check() {
   std::vector<std::string> findings;
-  for (const auto part : {check_pages, check_references, check_values, check_samples}) {
+  for (const auto part :
+       {check_pages, check_schema, check_references, check_values, check_samples}) {
     // A damaged page ends one part; the others may still have something to say.
     try {
       part(impl_->connection, findings);
