@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "templates/sparse_mla_config.hpp"
+#include "tuner/expression.hpp"
+#include "tuner/inspect.hpp"
+
+namespace mla {
+
+// configs/archs/<name>.yaml: what the space's constraints and the model's predictions need to know
+// of a machine.
+struct Arch {
+  std::string name;      // "gfx950", as its compiler calls it
+  std::string device;    // whose numbers these are: "AMD Instinct MI355X"
+  std::string compiler;  // "hiprtc", "nvrtc" or "c++"
+  GpuLimits limits;
+  int compute_units = 0;
+  int clock_mhz = 0;              // highest
+  double memory_bytes = 0;        // size
+  double memory_rate = 0;         // bytes per second
+  double matrix_rate = 0;         // bf16 floating-point operations per clock and CU
+  double l2_bytes = 0;            // that a CU can reach
+  double llc_bytes = 0;           // last cache before memory, all of it
+  double launch_overhead_us = 0;  // of one more kernel in a graph
+  bool has_transposing_read = false;
+  std::vector<std::int64_t>
+      direct_load_widths;  // bytes per lane, global memory -> LDS; none: no such path
+  Fp8Format main_format = Fp8Format::ocp;  // what the serving engine writes there
+  Fp8Format extra_format = Fp8Format::ocp;
+};
+
+// Reads <configs>/archs/<name>.yaml. Throws Error{usage}: an arch without such a file (naming those
+// that have one), or file:line of what is wrong in it.
+Arch load_arch(const std::filesystem::path& configs, const std::string& name);
+
+// Names of the archs that have a file, sorted.
+std::vector<std::string> known_archs(const std::filesystem::path& configs);
+
+// What constraints call arch.<name>: the whole-numbered limits, has_transposing_read,
+// direct_load_widths.
+Symbols arch_symbols(const Arch& arch);
+
+}  // namespace mla
