@@ -1,0 +1,55 @@
+#include "tuner/source.hpp"
+
+#include <fmt/format.h>
+
+#include "tuner/hash.hpp"
+
+namespace mla {
+namespace {
+
+std::string initialiser(const char* field, auto value) {
+  if (const Enumeration* type = enumeration_of(value))
+    return fmt::format("    .{} = mla::{}::{},\n", field, type->name,
+                       enumerator_name(*type, static_cast<int>(value)));
+  return fmt::format("    .{} = {},\n", field, static_cast<int>(value));
+}
+
+// Every field is written by its name: one that the struct does not have is a compile error, not a
+// default.
+std::string unit(std::string_view kernel, std::string_view config, const std::string& fields,
+                 std::string_view arguments) {
+  return fmt::format(
+      "#include \"{0}.hpp\"\n"
+      "\n"
+      "constexpr mla::{1} kConfig{{\n"
+      "{2}"
+      "}};\n"
+      "\n"
+      "extern \"C\" MLA_KERNEL(kConfig) void entry(mla::{3} args) {{\n"
+      "  mla::{0}<kConfig>(args);\n"
+      "}}\n",
+      kernel, config, fields, arguments);
+}
+
+}  // namespace
+
+std::string decode_source(const Config& config) {
+  std::string fields;
+  for_each_config_field(config,
+                        [&](const char* name, auto value) { fields += initialiser(name, value); });
+  return unit("sparse_mla_decode", "Config", fields, "DecodeArgs");
+}
+
+std::string reduce_source(const ReduceConfig& config) {
+  std::string fields;
+  for_each_reduce_field(config,
+                        [&](const char* name, auto value) { fields += initialiser(name, value); });
+  return unit("sparse_mla_reduce", "ReduceConfig", fields, "ReduceArgs");
+}
+
+std::string variant_key(std::string_view kernel, std::string_view params) {
+  const std::string_view parts[] = {kernel, params};
+  return content_key(parts);
+}
+
+}  // namespace mla
