@@ -92,7 +92,8 @@ std::optional<std::string> read_entry(int fd, const std::string& key) {
   if (::fstat(fd, &status) != 0 || !read_all(fd, &header, sizeof header)) return std::nullopt;
   const auto file_size = static_cast<std::uint64_t>(status.st_size);
   if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0 || header.version != kVersion ||
-      header.stored_size != file_size - sizeof header || header.raw_size > kLargestEntry) {
+      header.reserved != 0 || header.stored_size != file_size - sizeof header ||
+      header.raw_size > kLargestEntry) {
     return std::nullopt;
   }
   std::string stored(header.stored_size, '\0');

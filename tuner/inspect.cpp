@@ -40,7 +40,7 @@ T load(std::string_view bytes, std::size_t offset) {
   return value;
 }
 
-void read_amdgpu(const ElfFile& file, std::string_view entry, Resources& found) {
+void read_amdgpu(const ElfFile& file, std::string_view entry, Resources& found) try {
   const std::string_view note = elf_note(file, "AMDGPU", kNoteAmdgpuMetadata);
   const auto metadata = nlohmann::json::from_msgpack(note.begin(), note.end(), true, false);
   if (!metadata.is_object() || !metadata.contains("amdhsa.kernels")) no_kernel(entry);
@@ -62,6 +62,8 @@ void read_amdgpu(const ElfFile& file, std::string_view entry, Resources& found) 
     return;
   }
   no_kernel(entry);
+} catch (const nlohmann::json::exception&) {
+  no_kernel(entry);  // a field of another type than the format gives it
 }
 
 void read_cuda(const ElfFile& file, std::string_view entry, Resources& found) {
