@@ -56,7 +56,7 @@ struct Config {
   int waves;              // waves per workgroup: 1, 2, 4, 8
   WaveSplit wave_split;
   int mfma;               // rows and columns of the matrix instruction: 16 or 32
-  int stages;             // key tiles resident in LDS: 1 (a barrier more per tile), 2 or 3
+  int stages;             // key tiles resident in LDS: 1 (one barrier more per tile) or 2
   int prefetch;           // key tiles in flight: 1 loads when needed, 2 loads one tile ahead, 3 two tiles ahead
   Dequantise dequantise;
   LoadPath load_path;
@@ -171,5 +171,94 @@ MLA_HOST_DEVICE constexpr Dim3 reduce_grid(const ReduceConfig& c, int tokens, in
 // Threads per workgroup; `lanes` is the machine's wave width (64 on gfx9, 32 on sm_90, 1 on the host).
 MLA_HOST_DEVICE constexpr int threads(const Config& c, int lanes) { return c.waves * lanes; }
 MLA_HOST_DEVICE constexpr int threads(const ReduceConfig& c, int lanes) { return c.waves * lanes; }
+
+// Strips are the mfma keys, head tiles the mfma heads, and panels the 4*mfma output columns that one group of matrix
+// instructions covers. These say how many of each a wave works on.
+MLA_HOST_DEVICE constexpr int strips_per_tile(const Config& c) { return c.block_k / c.mfma; }
+MLA_HOST_DEVICE constexpr int head_tiles(const Config& c) {
+  return c.block_h / c.mfma / (c.wave_split == WaveSplit::heads ? c.waves : 1);
+}
+MLA_HOST_DEVICE constexpr int panel_columns(const Config& c) { return 4 * c.mfma; }
+MLA_HOST_DEVICE constexpr int panels(const Config& c) {
+  return kHeadDim / panel_columns(c) / (c.wave_split == WaveSplit::columns ? c.waves : 1);
+}
+// Strips that a wave gathers of each tile; with fewer strips than waves, several waves share one strip by groups.
+MLA_HOST_DEVICE constexpr int gathered_strips(const Config& c) {
+  if (c.wave_split == WaveSplit::keys) return strips_per_tile(c);
+  return strips_per_tile(c) >= c.waves ? strips_per_tile(c) / c.waves : 1;
+}
+// Groups of 64 columns that a wave gathers of each of its strips.
+MLA_HOST_DEVICE constexpr int gathered_groups(const Config& c) {
+  if (c.wave_split == WaveSplit::keys || strips_per_tile(c) >= c.waves) return kGroups;
+  return kGroups * strips_per_tile(c) / c.waves;
+}
+
+// LDS, in the order in which its regions lie. Every region is a multiple of 16 bytes.
+MLA_HOST_DEVICE constexpr int tile_row_bytes(const Config& c) {
+  const int columns = c.dequantise == Dequantise::at_use ? panel_columns(c) : kHeadDim;
+  return 2 * columns + (c.lds_layout == LdsLayout::padded ? 16 : 0);
+}
+MLA_HOST_DEVICE constexpr int tile_bytes(const Config& c) { return c.block_k * tile_row_bytes(c); }
+MLA_HOST_DEVICE constexpr int query_bytes(const Config& c) {
+  return c.query_in == QueryIn::lds ? c.block_h * kHeadDim * 2 : 0;
+}
+// One strip as it came from memory, past the registers: rows, then 8 scale bytes for each of 64 lanes.
+MLA_HOST_DEVICE constexpr int raw_strip_bytes(const Config& c) { return c.mfma * kRowBytes + 512; }
+MLA_HOST_DEVICE constexpr int raw_bytes(const Config& c) {
+  if (c.load_path != LoadPath::direct) return 0;
+  return c.waves * c.prefetch * gathered_strips(c) * raw_strip_bytes(c);
+}
+// Tiles: private to each wave with WaveSplit::keys, shared otherwise.
+MLA_HOST_DEVICE constexpr int tiles_bytes(const Config& c) {
+  return (c.wave_split == WaveSplit::keys ? c.waves : c.stages) * tile_bytes(c);
+}
+// Scores that the waves exchange (columns), or the masks of the keys (heads).
+MLA_HOST_DEVICE constexpr int exchange_bytes(const Config& c) {
+  if (c.wave_split == WaveSplit::columns && c.waves > 1) return c.stages * c.block_k * c.block_h * 4;
+  if (c.wave_split == WaveSplit::heads) return c.stages * 16 * ((strips_per_tile(c) + 3) / 4);
+  return 0;
+}
+// With WaveSplit::keys, after the loop, over the tiles: each wave hands over one panel at a time, then its statistics.
+MLA_HOST_DEVICE constexpr int merge_bytes(const Config& c) {
+  if (c.wave_split != WaveSplit::keys || c.waves == 1) return 0;
+  return c.waves * (c.block_h * panel_columns(c) * 4 + c.block_h * 8);
+}
+MLA_HOST_DEVICE constexpr int lds_bytes(const Config& c) {
+  const int loop = raw_bytes(c) + tiles_bytes(c) + exchange_bytes(c);
+  return query_bytes(c) + (loop > merge_bytes(c) ? loop : merge_bytes(c));
+}
+
+// Whether the kernel can be instantiated at all, whatever the arch: no forgotten field, shapes that divide.
+MLA_HOST_DEVICE constexpr bool valid(const Config& c) {
+  const bool known = (c.block_h == 16 || c.block_h == 32 || c.block_h == 64 || c.block_h == 128) &&
+                     (c.block_k == 16 || c.block_k == 32 || c.block_k == 64 || c.block_k == 128) &&
+                     (c.waves == 1 || c.waves == 2 || c.waves == 4 || c.waves == 8) &&
+                     (c.mfma == 16 || c.mfma == 32) && (c.stages == 1 || c.stages == 2) &&
+                     (c.prefetch >= 1 && c.prefetch <= 3) &&
+                     (c.load_width == 4 || c.load_width == 8 || c.load_width == 16) &&
+                     (c.waves_per_eu >= 1 && c.waves_per_eu <= 8) &&
+                     (c.rescale_threshold == -1 || c.rescale_threshold >= 1);
+  const bool chosen = static_cast<int>(c.wave_split) != 0 && static_cast<int>(c.dequantise) != 0 &&
+                      static_cast<int>(c.load_path) != 0 && static_cast<int>(c.lds_layout) != 0 &&
+                      static_cast<int>(c.query_in) != 0 && static_cast<int>(c.value_read) != 0;
+  if (!known || !chosen) return false;
+  if (c.block_k < c.mfma || c.block_h < c.mfma) return false;
+  if (c.dequantise == Dequantise::at_use && c.wave_split != WaveSplit::keys) return false;
+  if (c.load_path == LoadPath::registers && c.load_width == 4) return false;
+  switch (c.wave_split) {
+    case WaveSplit::keys:
+      return c.stages == 1;
+    case WaveSplit::heads:
+      return c.waves > 1 && c.block_h / c.mfma % c.waves == 0 && c.waves <= kGroups * strips_per_tile(c) &&
+             (c.load_path == LoadPath::registers || strips_per_tile(c) >= c.waves);
+    case WaveSplit::columns:
+      return c.waves > 1 && strips_per_tile(c) % c.waves == 0 && kHeadDim / panel_columns(c) % c.waves == 0;
+  }
+  return false;
+}
+MLA_HOST_DEVICE constexpr bool valid(const ReduceConfig& c) {
+  return (c.block_h == 1 || c.block_h == 2 || c.block_h == 4 || c.block_h == 8 || c.block_h == 16) &&
+         (c.waves == 1 || c.waves == 2 || c.waves == 4);
+}
 
 }  // namespace mla
