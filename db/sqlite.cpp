@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <sqlite3.h>
 
-#include <cerrno>
 #include <cstring>
 #include <utility>
 
@@ -182,7 +181,6 @@ void Connection::fail(int code) const {
   const std::string file = path_.string();
   const std::string detail = handle_ != nullptr ? sqlite3_errmsg(handle_) : sqlite3_errstr(code);
   const int system = handle_ != nullptr ? sqlite3_system_errno(handle_) : 0;
-  const bool no_space = system == ENOSPC || system == EDQUOT || system == EFBIG;
   const auto database = [](const std::string& message) -> Error {
     return Error(ErrorKind::database, message);
   };
@@ -195,21 +193,19 @@ void Connection::fail(int code) const {
     case SQLITE_CORRUPT:
       throw database(
           fmt::format("{} is damaged ({}). Keep a copy, recover what can be read with `sqlite3 {} "
-                      ".recover | sqlite3 new.db`, "
-                      "or move it away and start a new one.",
+                      ".recover | sqlite3 new.db`, or move it away and start a new one.",
                       file, detail, file));
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       throw database(fmt::format(
           "{} stayed locked for {} ms: another program is writing to it (another mla-tune, or an "
-          "sqlite3 shell inside "
-          "a transaction). Wait for it or end it, and run again; what was stored before is kept.",
+          "sqlite3 shell inside a transaction). Wait for it or end it, and run again; what was "
+          "stored before is kept.",
           file, busy_timeout_ms_));
     case SQLITE_READONLY:
       throw database(
           fmt::format("{} cannot be written ({}). Give yourself write permission on the file and "
-                      "its folder, or name another "
-                      "file.",
+                      "its folder, or name another file.",
                       file, detail));
     case SQLITE_CANTOPEN:
       throw database(fmt::format(
@@ -217,25 +213,23 @@ void Connection::fail(int code) const {
           "write there.",
           file, detail, system != 0 ? ": " : "", system != 0 ? std::strerror(system) : ""));
     case SQLITE_FULL:
-    case SQLITE_IOERR:
-      if ((code & 0xff) == SQLITE_FULL || no_space) {
-        throw database(
-            fmt::format("no space left to write {} ({}). Nothing was half written: the change was "
-                        "undone and what was stored "
-                        "before is kept. Free some space and run again.",
-                        file, detail));
-      }
       throw database(fmt::format(
-          "reading or writing {} failed ({}{}{}). Check the disk; what was stored before is kept.",
-          file, detail, system != 0 ? ": " : "", system != 0 ? std::strerror(system) : ""));
+          "no space left to write {} ({}). Nothing was half written: the change was undone and "
+          "what was stored before is kept. Free some space and run again.",
+          file, detail));
+    case SQLITE_IOERR:
+      // Of a failed commit SQLite does not tell the system's reason.
+      throw database(fmt::format(
+          "reading or writing {} failed ({}): its disk is over a quota or a limit, or fails. The "
+          "change was undone and what was stored before is kept. Check the disk and run again.",
+          file, detail));
     case SQLITE_CONSTRAINT:
       throw Error(ErrorKind::internal,
                   fmt::format("{} refused a row that breaks its rules: {}", file, detail));
     case SQLITE_ERROR:
       throw database(
           fmt::format("{} does not have the tables and columns of its format ({}). Somebody "
-                      "changed its schema: restore a copy, or "
-                      "move it away and start a new one.",
+                      "changed its schema: restore a copy, or move it away and start a new one.",
                       file, detail));
     case SQLITE_NOMEM:
       throw Error(ErrorKind::system, fmt::format("out of memory while using {}", file));

@@ -36,18 +36,18 @@ Format identify(sqlite::Connection& connection) {
            "is an SQLite database of another program; it was left as it is. Name another file.");
   }
   if (version > kSchemaVersion) {
-    refuse(connection.path(), fmt::format("was written by a newer mla-tune: its format is {}, this "
-                                          "program knows formats up to {}. Use the "
-                                          "newer program, or name another file.",
-                                          version, kSchemaVersion));
+    refuse(connection.path(),
+           fmt::format("was written by a newer mla-tune: its format is {}, this program knows "
+                       "formats up to {}. Use the newer program, or name another file.",
+                       version, kSchemaVersion));
   }
   return {Content::ours, version};
 }
 
-// Either the file gets this program's format whole or it stays as it was, whatever happens
-// meanwhile.
+// Either the file gets this program's format whole or it stays as it was.
 void make_current(sqlite::Connection& connection) {
-  connection.run_script("BEGIN IMMEDIATE");
+  // A step may move rows between tables; what it leaves is checked as a whole before it counts.
+  connection.run_script("PRAGMA foreign_keys = OFF; BEGIN IMMEDIATE");
   try {
     // Read again: another process may have done it while we waited.
     const Format format = identify(connection);
@@ -61,20 +61,19 @@ void make_current(sqlite::Connection& connection) {
       if (format.version < kSchemaVersion && orphan.step()) {
         refuse(connection.path(),
                fmt::format("cannot be brought from format {} to {}: a row of {} refers to one that "
-                           "is not there. It "
-                           "was left as it is; restore a copy, or start a new file.",
+                           "is not there. It was left as it is; restore a copy, or start a new "
+                           "file.",
                            format.version, kSchemaVersion, orphan.text(0)));
       }
     }
-    connection.run_script("COMMIT");
+    connection.run_script("COMMIT; PRAGMA foreign_keys = ON");
   } catch (...) {
     connection.roll_back();
     throw;
   }
 }
 
-// SQLite needs to write beside a WAL database even to read it, unless told that nobody can be
-// writing.
+// Even to read a WAL database SQLite writes beside it, unless told that nobody can be writing.
 bool needs_immutable(const fs::path& path) {
   const auto folder = fs::absolute(path).parent_path();
   std::error_code ignored;

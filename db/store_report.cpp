@@ -188,8 +188,8 @@ StoreStats Store::stats() {
       " SELECT 'sessions', count(*) FROM sessions");
   while (tables.step()) stats.tables.emplace_back(tables.text(0), tables.integer(1));
   stats.variants =
-      verdict_counts(impl_->query("SELECT arch, rocm, verdict, count(*) FROM variant_verdict "
-                                  "GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"));
+      verdict_counts(impl_->query("SELECT arch, rocm, verdict, count(*) FROM variant_verdict"
+                                  " GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"));
   stats.code_objects = verdict_counts(impl_->query(
       "SELECT c.arch, t.release, c.verdict, count(*) FROM code_objects c"
       " JOIN toolchains t ON t.id = c.toolchain_id GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"));

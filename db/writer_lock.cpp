@@ -42,8 +42,7 @@ WriterLock::WriterLock(const std::filesystem::path& database) {
   throw Error(
       ErrorKind::database,
       fmt::format("{} is in use: {} is writing to it, and there is one writer at a time. Wait for "
-                  "it or end "
-                  "it, or name another file; reading is possible meanwhile.",
+                  "it or end it, or name another file; reading is possible meanwhile.",
                   database.string(),
                   known ? fmt::format("process {}", lock.l_pid) : std::string("another mla-tune")));
 }

@@ -35,4 +35,9 @@ class RawSql {
   sqlite3* handle_ = nullptr;
 };
 
+inline std::string raw_sql(const std::filesystem::path& path, const std::string& sql) {
+  RawSql connection(path);
+  return connection(sql);
+}
+
 }  // namespace mla::test
