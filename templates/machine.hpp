@@ -24,4 +24,5 @@
 #include "machine_sm90_products.hpp"
 #else
 #include "machine_host.hpp"
+#include "machine_host_products.hpp"
 #endif

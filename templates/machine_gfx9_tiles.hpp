@@ -98,9 +98,11 @@ struct RawStrip {
   LdsPtr staged;     // where direct loads put the strip
 };
 
-// This lane's slot of the strip that begins at `position` of the list; -1 past its end.
+// The slots of the strip that begins at `position` of the list: each lane its row's; -1 past the end.
 template <Config c>
-MLA_DEVICE int load_slot(const ScopeView& scope, int position) {
+using Slots = int;
+template <Config c>
+MLA_DEVICE Slots<c> load_slots(const ScopeView& scope, int position) {
   const int p = position + lane_row<c.mfma>();
   return p < scope.length && p >= 0 ? global_read<int>(scope.indices + 4ll * p) : -1;
 }
@@ -136,7 +138,7 @@ MLA_DEVICE void load_group(u32x4 (&words)[Shape<c>::kWords / 4], GlobalPtr from)
 // Starts loading the rows of the slots; kUnits groups from `first_group` on. Rows of slots that are not there hold
 // zeros after fetch(). A strip without any row loads nothing.
 template <Config c>
-MLA_DEVICE void gather(RawStrip<c>& raw, const ScopeView& scope, int slot, int first_group, LdsPtr staging) {
+MLA_DEVICE void gather(RawStrip<c>& raw, const ScopeView& scope, Slots<c> slot, int first_group, LdsPtr staging) {
   using S = Shape<c>;
   const bool there = slot >= 0 && slot < scope.rows;
   const unsigned long long lanes = __builtin_amdgcn_ballot_w64(there);

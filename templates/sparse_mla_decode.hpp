@@ -65,7 +65,7 @@ struct Pipeline {
   int first_strip;     // of a tile
   int shared_group;    // the first group it gathers, where several waves share a strip
   LdsPtr staging;      // of this wave, for direct loads
-  int slots[kStrips];  // of the tile that `walk` is at, loaded one gather ahead
+  Slots<c> slots[kStrips];  // of the tile that `walk` is at, loaded one gather ahead
   RawStrip<c> raw[kSets][kStrips];
 };
 
@@ -90,13 +90,13 @@ MLA_DEVICE int first_group(const Pipeline<c>& p) {
 }
 
 template <Config c>
-MLA_DEVICE void load_slots(Pipeline<c>& p) {
+MLA_DEVICE void look_ahead(Pipeline<c>& p) {
   const bool in_main = p.walk.next < p.walk.main_tiles;
   const int tile = in_main ? p.walk.next : p.walk.next - p.walk.main_tiles;
   ScopeView scope = choose(in_main, p.main, p.extra);
   if (p.walk.next >= p.walk.end) scope.length = 0;
   MLA_UNROLL for (int n = 0; n < Pipeline<c>::kStrips; ++n) {
-    p.slots[n] = load_slot<c>(scope, tile * c.block_k + (p.first_strip + n) * c.mfma);
+    p.slots[n] = load_slots<c>(scope, tile * c.block_k + (p.first_strip + n) * c.mfma);
   }
 }
 
@@ -109,7 +109,7 @@ MLA_DEVICE void gather_next(Pipeline<c>& p, int set) {
               p.staging + (set * Pipeline<c>::kStrips + n) * raw_strip_bytes(c));
   }
   p.walk.next += p.walk.step;
-  load_slots<c>(p);
+  look_ahead<c>(p);
 }
 
 // Calls step(set) for each tile of the walk. step() must call `refill(set)` once it is done with a strip's registers.
@@ -117,7 +117,7 @@ template <Config c, typename Step>
 MLA_DEVICE void for_each_tile(Pipeline<c>& p, Step step) {
   using P = Pipeline<c>;
   TileWalk walk = p.walk;
-  load_slots<c>(p);
+  look_ahead<c>(p);
   constexpr int kAhead = c.prefetch - 1;
   MLA_UNROLL for (int set = 0; set < kAhead; ++set) gather_next<c>(p, set);
   while (walk.next < walk.end) {
