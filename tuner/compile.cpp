@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
-#include <stdlib.h>
 
 #include <algorithm>
 #include <condition_variable>
@@ -17,6 +16,7 @@
 #include "db/error.hpp"
 #include "tuner/compile_worker.hpp"
 #include "tuner/hash.hpp"
+#include "tuner/scratch_folder.hpp"
 
 namespace mla {
 namespace {
@@ -45,18 +45,6 @@ bool from_cached(const std::string& bytes, CompileResult& result) {
   return true;
 }
 
-std::string make_temporary_folder() {
-  std::error_code ignored;
-  fs::path base = fs::temp_directory_path(ignored);
-  std::string name = ((base.empty() ? fs::path("/tmp") : base) / "mla-tune-XXXXXX").string();
-  if (::mkdtemp(name.data()) == nullptr) {
-    throw Error(ErrorKind::system,
-                fmt::format("cannot make a folder in {}: set TMPDIR to one that can be written",
-                            fs::path(name).parent_path().string()));
-  }
-  return name;
-}
-
 }  // namespace
 
 struct CompilePool::State {
@@ -64,7 +52,7 @@ struct CompilePool::State {
 
   const FoundToolchain toolchain;
   Cache* const cache;
-  const std::string folder = make_temporary_folder();
+  const ScratchFolder folder;
 
   mutable std::mutex mutex;
   std::condition_variable work_or_stop;
@@ -152,7 +140,7 @@ CompilePool::CompilePool(FoundToolchain toolchain, Cache* cache, int workers)
   const unsigned count = workers > 0 ? static_cast<unsigned>(workers)
                                      : std::max(1u, std::thread::hardware_concurrency());
   for (unsigned i = 0; i < count; ++i) {
-    state_->workers.emplace_back(state_->toolchain, fmt::format("{}/{}", state_->folder, i));
+    state_->workers.emplace_back(state_->toolchain, fmt::format("{}/{}", state_->folder.path(), i));
   }
   for (CompileWorker& worker : state_->workers) {
     state_->threads.emplace_back([this, &worker] { state_->run(worker); });
@@ -168,9 +156,6 @@ CompilePool::~CompilePool() {
   state_->work_or_stop.notify_all();
   for (CompileWorker& worker : state_->workers) worker.stop();
   for (std::thread& thread : state_->threads) thread.join();
-  state_->workers.clear();
-  std::error_code ignored;
-  fs::remove_all(state_->folder, ignored);
 }
 
 void CompilePool::submit(CompileJob job) {
@@ -209,7 +194,7 @@ std::size_t CompilePool::drop_waiting() {
 
 std::string CompilePool::disassemble(std::string_view code_object, const std::string& arch,
                                      const std::string& entry) {
-  CompileWorker worker(state_->toolchain, state_->folder + "/disassembler");
+  CompileWorker worker(state_->toolchain, state_->folder.path() + "/disassembler");
   const auto listing =
       worker.disassemble(arch, kernel_code(code_object, entry), deadline_in(kDisassemblySeconds));
   if (!listing) {

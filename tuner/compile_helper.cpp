@@ -37,6 +37,9 @@ void end_when_alone(int channel, const std::string& folder) {
     while (::poll(&waiting, 1, -1) < 0) {
     }
     remove_folder(folder);
+    ::rmdir(std::filesystem::path(folder)
+                .parent_path()
+                .c_str());  // the pool's: the last helper to go succeeds
     ::kill(0, SIGKILL);
   }).detach();
 }

@@ -15,6 +15,7 @@
 #include "kernels/process.hpp"
 #include "tuner/hash.hpp"
 #include "tuner/helper_protocol.hpp"
+#include "tuner/scratch_folder.hpp"
 
 namespace mla {
 namespace {
@@ -73,9 +74,8 @@ struct Description {
 // where it cannot.
 Description describe_compiler(const FoundToolchain& toolchain) {
   std::vector<std::string> command = toolchain.command;
-  std::error_code ignored;
-  command.push_back(
-      (fs::temp_directory_path(ignored) / fmt::format("mla-tune-probe-{}", ::getpid())).string());
+  const ScratchFolder folder;  // outlives the helper, which may be killed before it tidies up
+  command.push_back(folder.path() + "/0");
   ChildProcess helper(command, toolchain.environment);
   const Deadline deadline = deadline_in(kProbeSeconds);
   std::string message;
