@@ -160,15 +160,19 @@ MLA_DEVICE void gather(RawStrip<c>& raw, const ScopeView& scope, Slots<c> slot, 
   const GlobalPtr row = base + in_page * kRowBytes + lane_part<S::M>() * S::kLoad;
   const GlobalPtr scales = base + scope.page_size * kRowBytes + in_page * kScaleBytes;
   if constexpr (c.load_path == LoadPath::direct) {
+    // Hidden from the optimizer, which would keep the address of every load in a scalar register across the loop.
+    unsigned base = (unsigned)staging;
+    asm volatile("" : "+s"(base));
+    const LdsPtr to = (LdsPtr)base;
     MLA_UNROLL for (int u = 0; u < RawStrip<c>::kUnits; ++u) {
       const int bytes = u == kGroups - 1 ? 2 * S::M : S::M;
       MLA_UNROLL for (int i = 0; i < bytes / 16; ++i) {
-        direct_load<c>(row + u * kGroupDim + i * 16 * S::kParts, staging + u * S::M * kGroupDim + i * 1024);
+        direct_load<c>(row + u * kGroupDim + i * 16 * S::kParts, to + u * S::M * kGroupDim + i * 1024);
       }
     }
     MLA_UNROLL for (int i = 0; i < 2; ++i) {
       __builtin_amdgcn_global_load_lds((__attribute__((address_space(1))) void*)(scales + 4 * i),
-                                       staging + S::M * kRowBytes + 256 * i, 4, 0, 0);
+                                       to + S::M * kRowBytes + 256 * i, 4, 0, 0);
     }
   } else {
     raw.scales = global_read<u32x2>(scales);

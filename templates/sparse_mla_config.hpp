@@ -196,7 +196,7 @@ MLA_HOST_DEVICE constexpr int gathered_groups(const Config& c) {
 // LDS, in the order in which its regions lie. Every region is a multiple of 16 bytes.
 MLA_HOST_DEVICE constexpr int tile_row_bytes(const Config& c) {
   const int columns = c.dequantise == Dequantise::at_use ? panel_columns(c) : kHeadDim;
-  return 2 * columns + (c.lds_layout == LdsLayout::padded ? 16 : 0);
+  return 2 * columns + (c.lds_layout == LdsLayout::padded ? 32 : 0);
 }
 MLA_HOST_DEVICE constexpr int tile_bytes(const Config& c) { return c.block_k * tile_row_bytes(c); }
 MLA_HOST_DEVICE constexpr int query_bytes(const Config& c) {

@@ -1,0 +1,58 @@
+# The two commands of this project are `make tune` and `make test`; README.md says what they show.
+#
+#   make tune [ARCH=gfx950] [ROCM=7.2|6.4] [SHAPES=configs/shapes/quick.yaml] [ARGS="--budget 10m"]
+#   make test | asan | bench | lint | format | clean
+
+ARCH   ?= gfx950
+ROCM   ?= 7.2
+SHAPES ?= configs/shapes/quick.yaml
+ARGS   ?=
+JOBS   ?= $(shell nproc)
+
+SOURCES = $(shell git ls-files '*.cpp' '*.hpp' '*.h')
+
+.PHONY: tune test asan bench lint format packages rocm build clean
+
+tune: build rocm
+	build/mla-tune tune --arch $(ARCH) --rocm $(ROCM) --shapes $(SHAPES) $(ARGS)
+
+build: packages
+	@cmake --preset release > build-log.txt 2>&1 || { cat build-log.txt; exit 1; }
+	@rm -f build-log.txt
+	cmake --build build --parallel $(JOBS) --target tools
+
+# The whole suite; CTest closes with the number of tests. hipRTC is fetched so that the tests that compile for gfx950
+# run; where it cannot be had they skip and say so.
+test: packages
+	-@$(MAKE) --no-print-directory rocm
+	cmake --preset release
+	cmake --build build --parallel $(JOBS)
+	ctest --test-dir build --output-on-failure --parallel $(JOBS)
+
+asan: packages
+	-@$(MAKE) --no-print-directory rocm
+	cmake --preset asan
+	cmake --build build-asan --parallel $(JOBS)
+	ctest --test-dir build-asan --output-on-failure --parallel $(JOBS)
+
+bench: packages
+	cmake --preset bench
+	cmake --build build-bench --parallel $(JOBS) --target mla_benchmarks
+	build-bench/mla_benchmarks
+
+format: packages
+	clang-format -i $(SOURCES)
+
+lint: packages
+	clang-format --dry-run --Werror $(SOURCES)
+	cmake --preset release
+	clang-tidy --quiet -p build $(filter db/%.cpp kernels/%.cpp tuner/%.cpp,$(SOURCES))
+
+packages:
+	@scripts/install_packages.sh
+
+rocm:
+	@scripts/ensure_rocm.sh $(ROCM)
+
+clean:
+	rm -rf build build-asan build-bench
