@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace mla {
+
+enum class DeviceChoice {
+  automatic,  // the arch's GPU where there is one; else predictions, checked on the host
+  gpu,        // that, or Error{device}
+  host,       // predictions checked on the host, or for arch host times of the CPU
+  none,       // compile and rank only: nothing is executed, so nothing can win
+};
+
+// What `mla-tune tune` was asked for.
+struct TuneOptions {
+  std::string arch = "gfx950";
+  std::string shapes = {};  // file; empty: <configs>/shapes/quick.yaml
+  std::string db = "mla-tune.db";
+  DeviceChoice device = DeviceChoice::automatic;
+  int jobs = 0;  // helper processes; 0: one per core
+  // Compilation to pay for, in seconds of `jobs` helpers; what earlier runs with this database paid
+  // counts, so that the same command again finds everything done. 0: as much as the default limit
+  // of code objects needs.
+  double budget_seconds = 0;
+  std::uint64_t seed = 1;
+  std::string rocm = {};       // release ("7.2") or folder; empty: the first that knows the arch
+  std::string configs = {};    // folder; empty: the installed one
+  std::string templates = {};  // likewise
+  std::size_t code_objects = 0;  // limit; 0: 260 for a GPU, 6 for the host, none where a budget is
+                                 // set
+  int verify = 4;                // the best so many variants of each problem are checked
+  std::string command = "tune";  // the command line, for the record
+};
+
+// The installed configs: beside this program or above it, or ../share/mla-tune of its folder;
+// `chosen` goes first. Throws Error{usage} naming where it looked.
+std::string configs_folder(const std::string& chosen = {});
+
+// Tunes, saying on standard output what it does: a bar with the time left on a terminal, lines
+// otherwise. Ctrl-C and SIGTERM end it with everything so far stored; the same command resumes and
+// repeats nothing. Returns 0, or throws Error; Error{interrupted} where it was stopped.
+int tune_command(const TuneOptions& options);
+
+}  // namespace mla
