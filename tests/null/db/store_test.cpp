@@ -171,6 +171,40 @@ TEST_F(StoreTest, FindsACodeObjectByKeyAndReplacesWhatBecameOfIt) {
   EXPECT_EQ(store_.code_objects(ids.variant)[0].key, key(77));
 }
 
+TEST_F(StoreTest, LetsVariantsShareACodeObject) {
+  const auto ids = put_ids(store_);
+  CodeObjectRecord object{.key = key(77),
+                          .variant_id = ids.variant,
+                          .toolchain_id = ids.toolchain,
+                          .arch = "gfx950",
+                          .entry_template = "sparse_mla_reduce"};
+  const auto id = store_.put(object);
+  object.variant_id = store_.put(a_variant(2));
+  EXPECT_EQ(store_.put(object), id);
+  for (const auto variant : {ids.variant, object.variant_id}) {
+    ASSERT_EQ(store_.code_objects(variant).size(), 1u);
+    EXPECT_EQ(store_.code_objects(variant)[0].id, id);
+    EXPECT_EQ(store_.code_objects(variant)[0].variant_id, variant);
+  }
+}
+
+TEST_F(StoreTest, StoresNoCodeObjectWithoutItsVariant) {
+  const auto ids = put_ids(store_);
+  const CodeObjectRecord object{.key = key(77),
+                                .variant_id = 99,
+                                .toolchain_id = ids.toolchain,
+                                .arch = "gfx950",
+                                .entry_template = "sparse_mla_decode"};
+  error_of(ErrorKind::internal, [&] { store_.put(object); });
+  EXPECT_FALSE(store_.find_code_object(key(77)));
+  auto transaction = store_.transaction();
+  store_.put(a_variant(2));
+  error_of(ErrorKind::internal, [&] { store_.put(object); });
+  transaction.commit();
+  EXPECT_FALSE(store_.find_code_object(key(77)));
+  EXPECT_EQ(store_.variants().size(), 2u);
+}
+
 TEST_F(StoreTest, RemembersHowASessionBeganAndEnded) {
   const auto id = store_.start_session({.command = "mla-tune", .version = "0.1", .seed = ~0ull});
   EXPECT_THAT(store_.sessions()[0].started, HasSubstr("T"));
