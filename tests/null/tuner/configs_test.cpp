@@ -1,0 +1,167 @@
+// The configurations that ship with the project, against the header they describe.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <set>
+
+#include "tuner/shapes.hpp"
+#include "tuner/source.hpp"
+#include "tuner/space.hpp"
+
+namespace mla {
+namespace {
+
+using ::testing::ElementsAre;
+
+const std::filesystem::path kConfigs = MLA_CONFIGS;
+
+Space decode_space(const std::string& arch) {
+  return Space::load(kConfigs, "sparse_mla_decode", load_arch(kConfigs, arch));
+}
+
+// About `wanted` admissible points, spread over the space. Every code point gets launches that the
+// first one admits; that they suit it too is checked.
+std::vector<Point> sample(const Space& space, std::size_t wanted) {
+  std::vector<Point> points;
+  const std::vector<Point> codes = space.code_points();
+  const std::vector<Point> launches = space.launch_points(codes.front());
+  const std::size_t step = codes.size() / wanted + 1;
+  for (std::size_t i = 0; i < codes.size(); i += step) {
+    Point point = launches[i * 7919 % launches.size()];
+    std::copy(codes[i].begin(), codes[i].end(), point.begin());
+    if (space.refusal(point) == nullptr) points.push_back(point);
+  }
+  return points;
+}
+
+TEST(Configs, EveryArchLoads) {
+  EXPECT_THAT(known_archs(kConfigs), ElementsAre("gfx942", "gfx950", "host", "sm_90"));
+  for (const std::string& name : known_archs(kConfigs))
+    EXPECT_EQ(load_arch(kConfigs, name).name, name);
+}
+
+TEST(Configs, TheArchsAgreeWithTheirVendorsPeaks) {
+  const auto peak = [](const Arch& a) {
+    return a.matrix_rate * a.compute_units * a.clock_mhz * 1e6;
+  };
+  EXPECT_NEAR(peak(load_arch(kConfigs, "gfx950")), 2.5e15, 0.05e15);
+  EXPECT_NEAR(peak(load_arch(kConfigs, "gfx942")), 1.3e15, 0.05e15);
+  EXPECT_NEAR(peak(load_arch(kConfigs, "sm_90")), 989e12, 5e12);
+}
+
+TEST(Configs, TheSpaceHasEveryFieldOfTheStructsAndNoOther) {
+  std::set<std::string> fields, names;
+  Launch launch{};
+  for_each_config_field(launch.config, [&](const char* name, auto) { fields.insert(name); });
+  for_each_splits_field(launch.splits, [&](const char* name, auto) { fields.insert(name); });
+  for_each_reduce_field(
+      launch.reduce, [&](const char* name, auto) { fields.insert(std::string("reduce_") + name); });
+  const Space space = decode_space("gfx950");
+  for (const Parameter& p : space.parameters()) names.insert(p.name);
+  EXPECT_EQ(names, fields);
+}
+
+TEST(Configs, EachParameterChangesWhatItsStructSays) {
+  const Space space = decode_space("gfx950");
+  Launch launch{};
+  std::set<std::string> code, launches;
+  for_each_config_field(launch.config, [&](const char* name, auto) { code.insert(name); });
+  for_each_splits_field(launch.splits, [&](const char* name, auto) { launches.insert(name); });
+  for (const Parameter& p : space.parameters())
+    EXPECT_EQ(p.changes, code.contains(p.name)       ? Changes::code
+                         : launches.contains(p.name) ? Changes::launch
+                                                     : Changes::reduce)
+        << p.name;
+}
+
+TEST(Configs, EveryAdmissibleVariantIsValidCode) {
+  for (const std::string& arch : known_archs(kConfigs)) {
+    const Space space = decode_space(arch);
+    const std::vector<Point> points = sample(space, 2000);
+    EXPECT_GT(points.size(), 100u) << arch;
+    for (const Point& point : points) {
+      const Launch launch = variant_launch(space.params(point));
+      ASSERT_TRUE(valid(launch.config)) << arch << " " << space.params(point);
+      ASSERT_TRUE(valid(launch.reduce)) << arch << " " << space.params(point);
+    }
+  }
+}
+
+TEST(Configs, TheSpacesLdsBytesAreTheKernels) {
+  for (const std::string& arch : known_archs(kConfigs)) {
+    const Space space = decode_space(arch);
+    for (const Point& point : sample(space, 2000))
+      ASSERT_EQ(space.derived(point, "lds_bytes"),
+                lds_bytes(variant_launch(space.params(point)).config))
+          << arch << " " << space.params(point);
+  }
+}
+
+TEST(Configs, ParametersSurviveTheTripThroughJson) {
+  const Space space = decode_space("gfx950");
+  for (const Point& point : sample(space, 500)) {
+    const std::string params = space.params(point);
+    EXPECT_EQ(variant_params(variant_launch(params)), params);
+    EXPECT_EQ(space.point(params), point);
+  }
+}
+
+TEST(Configs, ThereAreVariantsEnough) {
+  const auto code = [](const char* arch) { return decode_space(arch).count().code_admissible; };
+  EXPECT_GE(code("gfx950"), 1000);
+  EXPECT_GE(code("gfx942"), 200);
+  EXPECT_GE(code("sm_90"), 100);
+  EXPECT_GE(code("host"), 100);
+}
+
+TEST(Configs, CountingTakesNoTime) {
+  const auto begin = std::chrono::steady_clock::now();
+  const Space space = decode_space("gfx950");
+  const SpaceCounts counts = space.count();
+  EXPECT_EQ(counts.code_admissible, static_cast<std::int64_t>(space.code_points().size()));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
+}
+
+TEST(Configs, LargeTilesAreRefusedWhereLdsIsSmall) {
+  const Space space = decode_space("gfx942");
+  std::size_t tile = 0;
+  while (space.parameters()[tile].name != "block_k") ++tile;
+  for (const Point& code : space.code_points())
+    ASSERT_FALSE(code[tile] >= 64 && *space.derived(code, "tile_bytes") > 65536);
+}
+
+TEST(Configs, ASingleSplitIsListedOnce) {
+  const Space space = decode_space("gfx950");
+  std::size_t single = 0;
+  for (const Point& point : space.launch_points(space.code_points().front())) {
+    const Launch launch = variant_launch(space.params(point));
+    single += total_splits(launch.splits, true) == 1;
+  }
+  EXPECT_EQ(single, 1u);
+}
+
+TEST(Configs, TheToleranceIsThePublishedOne) {
+  const Tolerance t = decode_space("gfx950").tolerance();
+  EXPECT_DOUBLE_EQ(t.absolute, 1e-3);
+  EXPECT_DOUBLE_EQ(t.relative, 2.01 / 128);
+  EXPECT_DOUBLE_EQ(t.cosine_gap, 5e-6);
+  EXPECT_DOUBLE_EQ(t.lse_absolute, 1e-6);
+  EXPECT_DOUBLE_EQ(t.lse_relative, 8.01 / 65536);
+}
+
+TEST(Configs, TheShapesLoad) {
+  const Arch gfx942 = load_arch(kConfigs, "gfx942");
+  const auto load = [&](const char* name) {
+    return load_shapes(kConfigs / "shapes" / name, gfx942);
+  };
+  EXPECT_EQ(load("dsv4_pro.yaml").size(), 4u * 19 * 11);
+  EXPECT_EQ(load("dsv4_flash.yaml").size(), 4u * 19 * 11);
+  const std::vector<ProblemRecord> quick = load("quick.yaml");
+  ASSERT_FALSE(quick.empty());
+  EXPECT_EQ(quick[0].main_format, static_cast<int>(Fp8Format::fnuz));
+  EXPECT_EQ(quick[0].extra_format, static_cast<int>(Fp8Format::ocp));
+}
+
+}  // namespace
+}  // namespace mla
