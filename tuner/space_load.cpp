@@ -236,7 +236,13 @@ Space Space::load(const std::filesystem::path& configs, const std::string& kerne
   parts.file = (reading.folder / (kernel + ".yaml")).string();
   parts.kernel = kernel;
   parts.arch = arch.name;
-  if (const auto reduce = root.find("reduce")) parts.reduce = reduce->text();
+  if (const auto reduce = root.find("reduce")) {
+    parts.reduce = reduce->text();
+    if (!is_identifier(parts.reduce) ||
+        !std::filesystem::exists(reading.folder / (parts.reduce + ".yaml")))
+      reduce->fail(
+          fmt::format("there is no space '{0}': no {0}.yaml beside this file", parts.reduce));
+  }
   read_parameters(root, reading);
   read_lets(root, "", reading.symbols, parts);
   read_constraints(root, "", reading.symbols, parts);

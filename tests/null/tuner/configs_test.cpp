@@ -1,10 +1,14 @@
 // The configurations that ship with the project, against the header they describe.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <chrono>
+#include <iterator>
+#include <random>
 #include <set>
 
+#include "temp_configs.hpp"
 #include "tuner/shapes.hpp"
 #include "tuner/source.hpp"
 #include "tuner/space.hpp"
@@ -18,6 +22,11 @@ const std::filesystem::path kConfigs = MLA_CONFIGS;
 
 Space decode_space(const std::string& arch) {
   return Space::load(kConfigs, "sparse_mla_decode", load_arch(kConfigs, arch));
+}
+
+std::string read(const std::filesystem::path& file) {
+  std::ifstream in(file);
+  return {std::istreambuf_iterator<char>(in), {}};
 }
 
 // About `wanted` admissible points, spread over the space. Every code point gets launches that the
@@ -148,6 +157,47 @@ TEST(Configs, TheToleranceIsThePublishedOne) {
   EXPECT_DOUBLE_EQ(t.cosine_gap, 5e-6);
   EXPECT_DOUBLE_EQ(t.lse_absolute, 1e-6);
   EXPECT_DOUBLE_EQ(t.lse_relative, 8.01 / 65536);
+}
+
+// Whatever a slip of the hand does to a file, the answer is a space or a message with its place.
+TEST(Configs, DamagedFilesAreRefusedInWordsOrRead) {
+  const TempConfigs configs;
+  const Arch arch = load_arch(kConfigs, "gfx950");
+  std::mt19937 random(11);
+  const auto damage = [&](std::string text) {
+    static const std::string bytes =
+        "[]{}:,&*#'\"-|>!%@ \n\t\x01\xff"
+        "a0";
+    for (auto n = random() % 3 + 1; n > 0; --n) {
+      const std::size_t at = random() % text.size(), length = random() % 12;
+      switch (random() % 3) {
+        case 0:
+          text.erase(at, length);
+          break;
+        case 1:
+          text[at] = bytes[random() % bytes.size()];
+          break;
+        default:
+          text.insert(at, text.substr(random() % text.size(), length));
+      }
+    }
+    return text;
+  };
+  const auto check = [&](const std::string& name, const std::function<void()>& load) {
+    const std::string error = configs.error(load);
+    EXPECT_TRUE(error == "nothing" || error.starts_with(name + ":")) << error;
+  };
+  const std::string decode = "spaces/sparse_mla_decode.yaml",
+                    reduce = "spaces/sparse_mla_reduce.yaml";
+  configs.write(reduce, read(kConfigs / reduce));
+  for (int i = 0; i < 150; ++i) {
+    configs.write(decode, damage(read(kConfigs / decode)));
+    check(decode, [&] { Space::load(configs.root(), "sparse_mla_decode", arch); });
+    configs.write("archs/gfx950.yaml", damage(read(kConfigs / "archs/gfx950.yaml")));
+    check("archs/gfx950.yaml", [&] { load_arch(configs.root(), "gfx950"); });
+    configs.write("shapes/s.yaml", damage(read(kConfigs / "shapes/quick.yaml")));
+    check("shapes/s.yaml", [&] { load_shapes(configs.root() / "shapes/s.yaml", arch); });
+  }
 }
 
 TEST(Configs, TheShapesLoad) {

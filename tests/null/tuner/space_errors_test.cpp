@@ -135,14 +135,16 @@ TEST(SpaceErrors, TheReduceKernelsParametersMustBeItsOwn) {
       {"reduce: r\n", "",
        "spaces/toy.yaml:6: parameter 'reduce_waves': name the reduce kernel's space: 'reduce: "
        "<kernel>'"},
-      {"reduce: r\n", "reduce: s\n", "spaces/s.yaml: cannot be read: No such file or directory"},
+      {"reduce: r\n", "reduce: s\n",
+       "spaces/toy.yaml:2: there is no space 's': no s.yaml beside this file"},
   });
 }
 
 TEST(SpaceErrors, BadExpressionsAreRefusedWithTheirColumn) {
   expect_messages({
       {"need <= arch.lds_per_workgroup", "nede <= 4",
-       "spaces/toy.yaml:12: constraint 'lds': column 1: unknown name 'nede' (did you mean 'need'?), "
+       "spaces/toy.yaml:12: constraint 'lds': column 1: unknown name 'nede' (did you mean "
+       "'need'?), "
        "in `nede <= 4`"},
       {"need <= arch.lds_per_workgroup", "need <= arch.lds_per_wrokgroup",
        "spaces/toy.yaml:12: constraint 'lds': column 9: unknown name 'arch.lds_per_wrokgroup' (did "
