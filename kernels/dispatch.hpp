@@ -1,0 +1,139 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "db/records.hpp"
+#include "kernels/device.hpp"
+
+namespace mla {
+
+// The shape of one launch. Lengths are keys per query token, at most; extra_len 0: the extra scope
+// is absent, and extra_page and extra_format are not read.
+struct Query {
+  int heads = 0;   // of this rank, 1 to 128
+  int tokens = 0;  // query rows; rows of multi-token prediction are just rows
+  int main_len = 0;
+  int extra_len = 0;
+  int main_page = 64;  // tokens per page
+  int extra_page = 64;
+  Fp8Format main_format = Fp8Format::ocp;
+  Fp8Format extra_format = Fp8Format::ocp;
+
+  friend bool operator==(const Query&, const Query&) = default;
+};
+
+// How well an answer fits its query. Whether it was timed or predicted is not part of the grade,
+// because either may fit exactly: Answer::evidence says it. STABLE VALUES: never renumber.
+enum class MatchGrade : int {
+  none = 0,      // the query cannot be launched: heads, tokens, lengths or pages out of range
+  exact = 1,     // tuned for this very shape
+  nearest = 2,   // tuned for a near one: Answer::tuned_for
+  fallback = 3,  // nothing tuned is near: a built-in variant that runs everywhere, never tuned
+};
+
+std::string_view name(MatchGrade);
+
+// How to launch, and why so. Plain data; the views live as long as the DispatchTable.
+struct Answer {
+  MatchGrade grade = MatchGrade::none;
+  bool has_evidence = false;  // false for fallback and none
+  Evidence evidence = Evidence::predicted;
+  std::string_view variant = {};  // VariantRecord::key; "fallback" for the fallback
+  std::string_view params = {};   // canonical JSON of `launch`; zero-terminated
+  std::string_view rocm = {};     // release that compiled the winner; empty without one
+  double median_us = 0;           // for tuned_for, not for the query; 0 without evidence
+  Query tuned_for = {};
+  Launch launch = {};
+  int splits = 0;  // above 1: sparse_mla_reduce follows sparse_mla_decode
+  std::int64_t workspace_bytes = 0;
+  Dim3 decode_grid = {};
+  unsigned decode_block = 0;   // threads, in x
+  int decode_dynamic_lds = 0;  // bytes to ask for at the launch
+  Dim3 reduce_grid = {};       // 0 where no reduce follows
+  unsigned reduce_block = 0;
+};
+
+// Launches follow from the query and the launch parameters alone, so a caller can size its
+// workspace before anything runs.
+std::int64_t workspace_bytes(const Launch& launch, const Query& query) noexcept;
+
+// Threads of a wave on an arch that is_dispatch_arch() knows; 0 for others.
+int dispatch_lanes(std::string_view arch) noexcept;
+
+// Dynamic LDS that a launch of sparse_mla_decode must name: all of it where the arch has more only
+// that way (sm_90), none elsewhere. sparse_mla_reduce uses no LDS.
+int dynamic_lds_bytes(std::string_view arch, const Config& config) noexcept;
+
+// Whether sparse MLA decode exists for `arch`: gfx950, gfx942, sm_90 (also as sm_90a), host.
+bool is_dispatch_arch(std::string_view arch) noexcept;
+
+// The built-in variant for a query: valid and within the limits of every arch that
+// is_dispatch_arch() knows. Its splits follow the number of workgroups.
+Launch fallback_launch(const Query& query) noexcept;
+
+// The winners of one arch, in memory. Built once; then immutable: any number of threads may look
+// up, with no lock, no SQL, no allocation and no synchronisation, also while a graph is captured.
+//
+// A winner is near a query only where all of this holds; arch never changes.
+//   heads         equal when rounded up to 16 (a matrix instruction works on 16 heads)
+//   extra scope   present in both or absent in both
+//   formats       equal in each scope that is there
+//   pages         in each scope both a power of two, or both not (the addresses are computed
+//                 otherwise)
+//   tokens, main_len, extra_len   each within a factor of 8; a length of 0 counts as 1
+// Among the near ones a measured one goes before a predicted one; then the one whose worst of
+// tokens, main_len and extra_len is nearest, as |log2| of the ratio; then by the sum of the three;
+// then by the sum of the pages' |log2|; then by heads; then the larger problem: more tokens, then
+// more extra keys, then more main keys. Distances are compared in 1024ths of an octave. The same
+// shape tuned more than once counts by its best row: measured first, then a cold cache, then
+// uniform lengths, then the shortest time, then the newest release.
+class DispatchTable {
+ public:
+  // Reads the winners of `arch` whose release is `rocm` or begins with "<rocm>."; empty: all.
+  // Opens the file read-only and closes it again. Throws Error{usage} for an arch that
+  // is_dispatch_arch() does not know, Error{database} where the file cannot be read.
+  static DispatchTable load(const std::filesystem::path& database, std::string_view arch,
+                            std::string_view rocm = {});
+
+  // From winners in hand; those of other archs are passed over.
+  DispatchTable(std::string_view arch, const std::vector<Winner>& winners);
+
+  // Never fails: grade none is the answer to a query out of range.
+  Answer lookup(const Query& query) const noexcept;
+
+  const std::string& arch() const noexcept { return arch_; }
+  std::size_t size() const noexcept { return entries_.size(); }
+  // One sentence for each winner that this version cannot launch; they are never the answer.
+  const std::vector<std::string>& warnings() const noexcept { return warnings_; }
+
+ private:
+  struct Entry {
+    Query shape;
+    int log2_tokens, log2_main, log2_extra;  // in 1024ths
+    int log2_main_page, log2_extra_page;
+    Evidence evidence;
+    double median_us;
+    Launch launch;
+    std::string variant, params, rocm;
+  };
+  struct Fallback {
+    Launch launch;
+    std::string params;
+  };
+  struct Distance;
+
+  void add(const Winner& winner);
+  Answer answer(const Query& query, const Launch& launch) const noexcept;
+
+  std::string arch_;
+  int lanes_ = 1;
+  std::vector<Entry> entries_;  // sorted by class, so that a lookup scans one class
+  std::vector<Fallback> fallbacks_;
+  std::vector<std::string> warnings_;
+};
+
+}  // namespace mla

@@ -1,0 +1,315 @@
+#include "kernels/dispatch.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cmath>
+#include <cstdlib>
+#include <new>
+#include <random>
+
+#include "db/error.hpp"
+#include "kernels/params.hpp"
+#include "tests/null/db/fixture.hpp"
+
+namespace {
+std::atomic<long> allocations = 0;
+}  // namespace
+
+// Not inlined: the compiler must not see malloc behind new and free behind delete.
+[[gnu::noinline]] void* operator new(std::size_t size) {
+  ++allocations;
+  if (void* memory = std::malloc(size)) return memory;
+  throw std::bad_alloc();
+}
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+
+namespace mla {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// A winner that can be told from others by its split_extra.
+Winner winner(const Query& shape, int mark, Evidence evidence = Evidence::predicted,
+              double median_us = 10) {
+  Launch launch = fallback_launch({.heads = 16, .tokens = 1, .main_len = 1});
+  launch.splits = {.split_main = 1, .split_extra = mark, .split_map = SplitMap::contiguous};
+  Winner w;
+  w.arch = "gfx950";
+  w.problem = {.kernel = "sparse_mla_decode",
+               .num_heads = shape.heads,
+               .num_tokens = shape.tokens,
+               .main_len = shape.main_len,
+               .extra_len = shape.extra_len,
+               .main_page = shape.main_page,
+               .extra_page = shape.extra_len == 0 ? 0 : shape.extra_page,
+               .main_format = static_cast<int>(shape.main_format),
+               .extra_format = static_cast<int>(shape.extra_format)};
+  w.rocm = "7.2.4";
+  w.variant = test::key(mark);
+  w.params = variant_params(launch);
+  w.evidence = evidence;
+  w.median_us = median_us;
+  return w;
+}
+
+Query query(int heads, int tokens, int main_len, int extra_len) {
+  return {.heads = heads, .tokens = tokens, .main_len = main_len, .extra_len = extra_len};
+}
+
+const Query kServed = query(16, 8, 128, 1024);
+
+int mark(const Answer& answer) { return answer.launch.splits.split_extra; }
+
+TEST(Dispatch, AnswersTheVeryShapeExactly) {
+  const DispatchTable table("gfx950", {winner(kServed, 4)});
+  const Answer answer = table.lookup(kServed);
+  EXPECT_EQ(answer.grade, MatchGrade::exact);
+  EXPECT_TRUE(answer.has_evidence);
+  EXPECT_EQ(answer.evidence, Evidence::predicted);
+  EXPECT_EQ(answer.variant, test::key(4));
+  EXPECT_EQ(answer.tuned_for, kServed);
+  EXPECT_EQ(answer.splits, 5);
+  EXPECT_EQ(answer.workspace_bytes, 8LL * 16 * 5 * 514 * 4);
+  EXPECT_EQ(answer.decode_grid.x, 8u);
+  EXPECT_EQ(answer.decode_grid.y, 1u);
+  EXPECT_EQ(answer.decode_grid.z, 5u);
+  EXPECT_EQ(answer.decode_block, 128u);
+  EXPECT_EQ(answer.reduce_grid.y, 16u);
+  EXPECT_EQ(answer.reduce_block, 64u);
+}
+
+TEST(Dispatch, NeverCrossesArchitectures) {
+  const DispatchTable table("gfx942", {winner(kServed, 4)});
+  EXPECT_EQ(table.size(), 0u);
+  EXPECT_EQ(table.lookup(kServed).grade, MatchGrade::fallback);
+}
+
+TEST(Dispatch, RefusesAnArchWithoutKernels) {
+  EXPECT_THAT(test::error_of(ErrorKind::usage, [] { DispatchTable("gfx1100", {}); }),
+              HasSubstr("gfx950, gfx942"));
+}
+
+TEST(Dispatch, TakesNoShapeOfAnotherClassHoweverNear) {
+  const DispatchTable table("gfx950", {winner(kServed, 4)});
+  EXPECT_EQ(table.lookup(query(17, 8, 128, 1024)).grade, MatchGrade::fallback) << "heads";
+  EXPECT_EQ(table.lookup(query(9, 8, 128, 1024)).grade, MatchGrade::nearest);
+  EXPECT_EQ(table.lookup(query(16, 8, 128, 0)).grade, MatchGrade::fallback) << "extra scope";
+  Query other = kServed;
+  other.main_format = Fp8Format::fnuz;
+  EXPECT_EQ(table.lookup(other).grade, MatchGrade::fallback) << "format";
+  other = kServed;
+  other.extra_page = 48;
+  EXPECT_EQ(table.lookup(other).grade, MatchGrade::fallback) << "page";
+  other.extra_page = 2;
+  EXPECT_EQ(table.lookup(other).grade, MatchGrade::nearest);
+}
+
+TEST(Dispatch, TakesNothingMoreThanAFactorOfEightAway) {
+  const DispatchTable table("gfx950", {winner(kServed, 4)});
+  EXPECT_EQ(table.lookup(query(16, 64, 128, 1024)).grade, MatchGrade::nearest);
+  EXPECT_EQ(table.lookup(query(16, 65, 128, 1024)).grade, MatchGrade::fallback);
+  EXPECT_EQ(table.lookup(query(16, 1, 16, 128)).grade, MatchGrade::nearest);
+  EXPECT_EQ(table.lookup(query(16, 1, 16, 127)).grade, MatchGrade::fallback);
+  EXPECT_EQ(table.lookup(query(16, 1, 15, 128)).grade, MatchGrade::fallback);
+}
+
+TEST(Dispatch, BreaksATieForTheLargerProblem) {
+  const DispatchTable table(
+      "gfx950", {winner(query(16, 16, 128, 1024), 1), winner(query(16, 4, 128, 1024), 2)});
+  EXPECT_EQ(mark(table.lookup(query(16, 8, 128, 1024))), 1);
+}
+
+TEST(Dispatch, DoesNotTradeOneParameterForAnotherAsAVolumeWould) {
+  // 1 x 4096 keys and 64 x 64 keys are the same volume; neither is near the other.
+  const DispatchTable table(
+      "gfx950", {winner(query(16, 1, 128, 4096), 1), winner(query(16, 32, 128, 128), 2)});
+  EXPECT_EQ(mark(table.lookup(query(16, 64, 128, 64))), 2);
+}
+
+TEST(Dispatch, PrefersATimeToAPrediction) {
+  const Query other = query(16, 16, 128, 1024);
+  const DispatchTable table("gfx950",
+                            {winner(kServed, 1), winner(other, 2, Evidence::measured, 50)});
+  EXPECT_EQ(mark(table.lookup(kServed)), 2);
+  EXPECT_EQ(table.lookup(kServed).grade, MatchGrade::nearest);
+  EXPECT_EQ(table.lookup(other).grade, MatchGrade::exact);
+}
+
+TEST(Dispatch, CountsOneRowAShape) {
+  Winner warm = winner(kServed, 1, Evidence::predicted, 1), ragged = winner(kServed, 2),
+         slow = warm, old = winner(kServed, 4), best = old;
+  warm.problem.warm_cache = true;
+  ragged.problem.lengths = "ragged";
+  slow = winner(kServed, 3, Evidence::predicted, 11);
+  old.rocm = "7.2.4";
+  best = winner(kServed, 5);
+  best.rocm = "7.10.0";
+  const DispatchTable table("gfx950", {warm, ragged, slow, old, best});
+  EXPECT_EQ(table.size(), 1u);
+  EXPECT_EQ(mark(table.lookup(kServed)), 5);
+}
+
+TEST(Dispatch, PassesOverWinnersItCannotLaunchAndSaysSo) {
+  Winner unknown = winner(kServed, 1), zero = winner(kServed, 2);
+  unknown.params = "{\"block_q\":3}";
+  Launch launch = variant_launch(zero.params);
+  launch.config.block_k = 0;
+  zero.params = variant_params(launch);
+  const DispatchTable table("gfx950", {unknown, zero});
+  EXPECT_EQ(table.size(), 0u);
+  EXPECT_THAT(table.warnings(), ElementsAre(HasSubstr(test::key(1)), HasSubstr(test::key(2))));
+}
+
+TEST(Dispatch, AnswersNoneToWhatCannotBeLaunched) {
+  const DispatchTable table("gfx950", {winner(kServed, 4)});
+  Query bad_page = kServed, bad_format = kServed;
+  bad_page.main_page = 0;
+  bad_format.extra_format = static_cast<Fp8Format>(3);
+  for (const Query& q : {query(0, 8, 1, 1), query(129, 8, 1, 1), query(16, 0, 1, 1),
+                         query(16, 8, -1, 1), query(16, 8, 1, -1), bad_page, bad_format}) {
+    EXPECT_EQ(table.lookup(q).grade, MatchGrade::none);
+    EXPECT_EQ(table.lookup(q).workspace_bytes, 0);
+  }
+}
+
+TEST(Dispatch, ReadsNoPageOfAnAbsentScope) {
+  Query absent = query(16, 8, 128, 0);
+  const DispatchTable table("gfx950", {winner(absent, 4)});
+  absent.extra_page = 48;
+  absent.extra_format = Fp8Format::fnuz;
+  EXPECT_EQ(table.lookup(absent).grade, MatchGrade::exact);
+  EXPECT_EQ(table.lookup(absent).splits, 1) << "split_main 1 and no extra scope";
+  EXPECT_EQ(table.lookup(absent).reduce_block, 0u);
+}
+
+TEST(Dispatch, FallsBackToSomethingThatTheKernelsTake) {
+  const DispatchTable table("gfx950", {});
+  for (int tokens : {1, 3, 64, 100000}) {
+    for (int length : {0, 1, 100, 5000}) {
+      const Query q = query(128, tokens, length, length);
+      const Answer answer = table.lookup(q);
+      EXPECT_EQ(answer.grade, MatchGrade::fallback);
+      EXPECT_FALSE(answer.has_evidence);
+      EXPECT_EQ(answer.variant, "fallback");
+      EXPECT_TRUE(valid(answer.launch.config));
+      EXPECT_EQ(answer.params, variant_params(answer.launch));
+      EXPECT_EQ(variant_params(fallback_launch(q)), answer.params);
+      EXPECT_EQ(answer.workspace_bytes, workspace_bytes(answer.launch, q));
+    }
+  }
+  EXPECT_EQ(table.lookup(query(16, 4096, 128, 4096)).splits, 1);
+  EXPECT_EQ(table.lookup(query(16, 1, 128, 4096)).splits, 16);
+}
+
+// The rule of the header, written the long way round.
+const Winner* nearest_by_rule(const std::vector<Winner>& winners, const Query& q) {
+  const Winner* best = nullptr;
+  std::vector<double> best_rank;
+  for (const Winner& w : winners) {
+    const ProblemRecord& p = w.problem;
+    const auto octaves = [](int a, int b) {
+      const auto steps = [](int n) { return std::round(std::log2(std::max(n, 1)) * 1024); };
+      return std::abs(steps(a) - steps(b));
+    };
+    const double t = octaves(p.num_tokens, q.tokens), m = octaves(p.main_len, q.main_len),
+                 e = octaves(p.extra_len, q.extra_len);
+    if ((p.num_heads + 15) / 16 != (q.heads + 15) / 16) continue;
+    if ((p.extra_len == 0) != (q.extra_len == 0)) continue;
+    if (std::max({t, m, e}) > 3 * 1024) continue;
+    const std::vector<double> rank = {double(w.evidence),
+                                      std::max({t, m, e}),
+                                      t + m + e,
+                                      0,
+                                      double(std::abs(p.num_heads - q.heads)),
+                                      double(-p.num_tokens),
+                                      double(-p.extra_len),
+                                      double(-p.main_len),
+                                      double(-p.num_heads)};
+    if (best == nullptr || rank < best_rank) {
+      best = &w;
+      best_rank = rank;
+    }
+  }
+  return best;
+}
+
+TEST(Dispatch, FollowsItsWrittenRuleOnRandomTables) {
+  std::mt19937 random(7);
+  const auto pick = [&](std::initializer_list<int> of) {
+    return of.begin()[std::uniform_int_distribution<std::size_t>(0, of.size() - 1)(random)];
+  };
+  int answered = 0;
+  for (int round = 0; round < 300; ++round) {
+    std::vector<Winner> winners;
+    std::vector<Query> seen;
+    for (int i = 0; i < 12; ++i) {
+      const Query q = query(pick({8, 16, 24, 64}), pick({1, 2, 7, 8, 64, 512}), pick({0, 64, 128}),
+                            pick({0, 100, 512, 1024}));
+      if (std::ranges::find(seen, q) != seen.end()) continue;
+      seen.push_back(q);
+      winners.push_back(
+          winner(q, i + 1, pick({0, 3}) == 0 ? Evidence::measured : Evidence::predicted));
+    }
+    const DispatchTable table("gfx950", winners);
+    for (int i = 0; i < 40; ++i) {
+      const Query q = query(pick({8, 12, 16, 20, 64}), pick({1, 3, 8, 20, 500, 4096}),
+                            pick({0, 1, 90, 128}), pick({0, 1, 200, 1000}));
+      const Winner* expected = nearest_by_rule(winners, q);
+      const Answer answer = table.lookup(q);
+      ASSERT_EQ(answer.grade == MatchGrade::fallback, expected == nullptr);
+      if (expected == nullptr) continue;
+      ++answered;
+      ASSERT_EQ(answer.variant, expected->variant);
+    }
+  }
+  EXPECT_GT(answered, 1000);
+}
+
+TEST(Dispatch, AllocatesNothingToLookUp) {
+  std::vector<Winner> winners;
+  for (int tokens = 1; tokens <= 512; tokens *= 2)
+    winners.push_back(winner(query(16, tokens, 128, 1024), tokens));
+  const DispatchTable table("gfx950", winners);
+  const long before = allocations;
+  int found = 0;
+  for (int tokens = 1; tokens < 9000; ++tokens)
+    found += table.lookup(query(16, tokens, 128, 1024)).has_evidence;
+  EXPECT_EQ(allocations, before);
+  EXPECT_GE(found, 4096);
+  static_assert(noexcept(table.lookup(kServed)));
+}
+
+TEST(Dispatch, LoadsTheWinnersOfOneReleaseFromADatabase) {
+  const test::TempDir folder;
+  const auto path = folder / "t.db";
+  {
+    Store store = test::create(path);
+    for (const char* release : {"7.2.4", "7.20.0"}) {
+      test::Ids ids = test::put_ids(store);
+      ids.toolchain = store.put(test::a_toolchain(release));
+      const int mark = release[3] == '.' ? 2 : 20;
+      const Winner w = winner(kServed, mark);
+      ids.variant = store.put(VariantRecord{0, w.variant, "sparse_mla_decode", w.params});
+      store.put(test::a_prediction(ids, Round::final, mark));
+    }
+  }
+  const Query q{.heads = 16, .tokens = 8, .main_len = 128, .extra_len = 1024, .extra_page = 2};
+  EXPECT_EQ(mark(DispatchTable::load(path, "gfx950").lookup(q)), 2) << "the shorter time";
+  EXPECT_EQ(mark(DispatchTable::load(path, "gfx950", "7.2").lookup(q)), 2);
+  EXPECT_EQ(mark(DispatchTable::load(path, "gfx950", "7.20").lookup(q)), 20);
+  EXPECT_EQ(DispatchTable::load(path, "gfx950", "6").lookup(q).grade, MatchGrade::fallback);
+}
+
+TEST(Dispatch, SaysWhyADatabaseCannotBeRead) {
+  const test::TempDir folder;
+  EXPECT_THAT(test::error_of(ErrorKind::database,
+                             [&] { DispatchTable::load(folder / "none.db", "gfx950"); }),
+              HasSubstr("does not exist"));
+}
+
+}  // namespace
+}  // namespace mla
