@@ -3,9 +3,17 @@
 #include <dlfcn.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <chrono>
+#include <filesystem>
 #include <fstream>
+#include <functional>
 #include <string>
+#include <thread>
 
 #include "db/error.hpp"
 #include "tests/temporary_folder.hpp"
@@ -255,14 +263,53 @@ TEST(HostCompiler, KeepsTheLogOfAnError) {
   EXPECT_THAT(result.log, ::testing::StartsWith("variant.cpp:1:"));
 }
 
-TEST(HostCompiler, IsStoppedAtItsDeadline) {
-  CompilePool pool(toolchain_for("host", search_from_environment()), nullptr, 1);
-  CompileJob slow;
-  slow.arch = "host";
-  slow.options = {"-fconstexpr-ops-limit=1000000000000", "-fconstexpr-loop-limit=2000000000"};
-  slow.source =
+CompileJob endless_unit() {
+  CompileJob job;
+  job.arch = "host";
+  job.options = {"-fconstexpr-ops-limit=1000000000000", "-fconstexpr-loop-limit=2000000000"};
+  job.source =
       "constexpr long f() { long s = 0; for (int i = 0; i < 2000000000; ++i) s += i; return s; }\n"
       "extern \"C\" const long entry = 0; static_assert(f() != 0);\n";
+  return job;
+}
+
+bool soon(const std::function<bool()>& holds) {
+  for (int i = 0; i < 1000; ++i) {
+    if (holds()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return false;
+}
+
+TEST(HostCompiler, EndsAndTidiesUpWhenTheTunerIsKilled) {
+  const FoundToolchain toolchain = toolchain_for("host", search_from_environment());
+  TemporaryFolder folder;
+  const auto source_is_there = [&]() {
+    std::error_code moving;  // files come and go under the iterator
+    std::filesystem::recursive_directory_iterator at(folder.path(), moving);
+    for (; !moving && at != std::filesystem::recursive_directory_iterator(); at.increment(moving)) {
+      if (at->path().filename() == "variant.cpp") return true;
+    }
+    return false;
+  };
+  const pid_t tuner = ::fork();
+  if (tuner == 0) {
+    ::setenv("TMPDIR", folder.path().c_str(), 1);
+    CompilePool pool(toolchain, nullptr, 2);
+    pool.submit(endless_unit());
+    pool.next();
+    ::_exit(0);
+  }
+  EXPECT_TRUE(soon(source_is_there));
+  ::kill(tuner, SIGKILL);
+  int status = 0;
+  ::waitpid(tuner, &status, 0);
+  EXPECT_TRUE(soon([&] { return std::filesystem::is_empty(folder.path()); }));
+}
+
+TEST(HostCompiler, IsStoppedAtItsDeadline) {
+  CompilePool pool(toolchain_for("host", search_from_environment()), nullptr, 1);
+  CompileJob slow = endless_unit();
   slow.deadline_seconds = 0.5;
   CompileJob quick;
   quick.arch = "host";
