@@ -17,7 +17,7 @@
 #include <thread>
 
 #include "db/error.hpp"
-#include "kernels/process.hpp"
+#include "kernels/channel.hpp"
 #include "tuner/helper_rtc.hpp"
 
 namespace {
