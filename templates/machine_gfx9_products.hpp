@@ -70,17 +70,23 @@ template <int M>
 MLA_DEVICE void combine_sum(PerHead<M>& p) {
   MLA_UNROLL for (int bit = M; bit < kLanes; bit *= 2) p.v[0] += from_lane_xor(p.v[0], bit);
 }
-// exp2(score * scale - offset) as bf16; their fp32 sum is added to the lane's share of `sum`.
+// exp2(score * scale - offset) as bf16. The lane's share of `sum` grows by what bf16 kept, that of `exact` by the whole.
 template <int M>
-MLA_DEVICE WeightTile<M> weigh(const ScoreTile<M>& s, float scale, const PerHead<M>& offset, PerHead<M>& sum) {
+MLA_DEVICE WeightTile<M> weigh(const ScoreTile<M>& s, float scale, const PerHead<M>& offset, PerHead<M>& sum,
+                               PerHead<M>& exact) {
   WeightTile<M> w;
   MLA_UNROLL for (int q = 0; q < M * M / kLanes / 4; ++q) {
     float p[4];
     MLA_UNROLL for (int i = 0; i < 4; ++i) {
       p[i] = exp2_fast(__builtin_fmaf(s.v[4 * q + i], scale, -offset.v[0]));
-      sum.v[0] += p[i];
+      exact.v[0] += p[i];
     }
     w.chunks[q] = u32x2{pack_bf16(p[0], p[1]), pack_bf16(p[2], p[3])};
+    MLA_UNROLL for (int i = 0; i < 2; ++i) {
+      const unsigned pair = w.chunks[q][i];
+      sum.v[0] += __builtin_bit_cast(float, pair << 16);
+      sum.v[0] += __builtin_bit_cast(float, pair & 0xffff0000u);
+    }
   }
   return w;
 }
@@ -90,16 +96,19 @@ MLA_DEVICE int head_of(int) { return lane_row<M>(); }
 template <int M>
 MLA_DEVICE bool speaks_for_head() { return lane_part<M>() == 0; }
 
-// Statistics of a head tile through LDS, [head][max, sum].
+// Statistics of a head tile through LDS, [head][max, sum, exact].
 template <int M>
-MLA_DEVICE void write_statistics(LdsPtr p, const PerHead<M>& max, const PerHead<M>& sum) {
-  if (speaks_for_head<M>()) lds_write(p + 8 * lane_row<M>(), f32x2{max.v[0], sum.v[0]});
+MLA_DEVICE void write_statistics(LdsPtr p, const PerHead<M>& max, const PerHead<M>& sum, const PerHead<M>& exact) {
+  if (!speaks_for_head<M>()) return;
+  lds_write(p + 12 * lane_row<M>(), max.v[0]);
+  lds_write(p + 12 * lane_row<M>() + 4, sum.v[0]);
+  lds_write(p + 12 * lane_row<M>() + 8, exact.v[0]);
 }
 template <int M>
-MLA_DEVICE void read_statistics(LdsPtr p, PerHead<M>& max, PerHead<M>& sum) {
-  const f32x2 both = lds_read<f32x2>(p + 8 * lane_row<M>());
-  max.v[0] = both.x;
-  sum.v[0] = both.y;
+MLA_DEVICE void read_statistics(LdsPtr p, PerHead<M>& max, PerHead<M>& sum, PerHead<M>& exact) {
+  max.v[0] = lds_read<float>(p + 12 * lane_row<M>());
+  sum.v[0] = lds_read<float>(p + 12 * lane_row<M>() + 4);
+  exact.v[0] = lds_read<float>(p + 12 * lane_row<M>() + 8);
 }
 // Which keys of a strip are there, through LDS.
 MLA_DEVICE void write_mask(LdsPtr p, unsigned keys) { lds_write(p, keys); }

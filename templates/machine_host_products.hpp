@@ -66,13 +66,15 @@ MLA_DEVICE void combine_max(PerHead<M>&) {}
 template <int M>
 MLA_DEVICE void combine_sum(PerHead<M>&) {}
 template <int M>
-MLA_DEVICE WeightTile<M> weigh(const ScoreTile<M>& s, float scale, const PerHead<M>& offset, PerHead<M>& sum) {
+MLA_DEVICE WeightTile<M> weigh(const ScoreTile<M>& s, float scale, const PerHead<M>& offset, PerHead<M>& sum,
+                               PerHead<M>& exact) {
   WeightTile<M> w;
   for (int r = 0; r < M; ++r) {
     for (int h = 0; h < M; ++h) {
       const float p = exp2_fast(s.v[r][h] * scale - offset.v[h]);
-      sum.v[h] += p;
+      exact.v[h] += p;
       w.v[r][h] = round_to_bf16(p);
+      sum.v[h] += w.v[r][h];
     }
   }
   return w;
@@ -83,17 +85,19 @@ template <int M>
 MLA_DEVICE bool speaks_for_head() { return true; }
 
 template <int M>
-MLA_DEVICE void write_statistics(LdsPtr p, const PerHead<M>& max, const PerHead<M>& sum) {
+MLA_DEVICE void write_statistics(LdsPtr p, const PerHead<M>& max, const PerHead<M>& sum, const PerHead<M>& exact) {
   for (int h = 0; h < M; ++h) {
-    write_as(p + 8 * h, max.v[h]);
-    write_as(p + 8 * h + 4, sum.v[h]);
+    write_as(p + 12 * h, max.v[h]);
+    write_as(p + 12 * h + 4, sum.v[h]);
+    write_as(p + 12 * h + 8, exact.v[h]);
   }
 }
 template <int M>
-MLA_DEVICE void read_statistics(LdsPtr p, PerHead<M>& max, PerHead<M>& sum) {
+MLA_DEVICE void read_statistics(LdsPtr p, PerHead<M>& max, PerHead<M>& sum, PerHead<M>& exact) {
   for (int h = 0; h < M; ++h) {
-    max.v[h] = read_as<float>(p + 8 * h);
-    sum.v[h] = read_as<float>(p + 8 * h + 4);
+    max.v[h] = read_as<float>(p + 12 * h);
+    sum.v[h] = read_as<float>(p + 12 * h + 4);
+    exact.v[h] = read_as<float>(p + 12 * h + 8);
   }
 }
 MLA_DEVICE void write_mask(LdsPtr p, unsigned keys) { write_as(p, keys); }

@@ -140,6 +140,7 @@ constexpr int kGroupDim = 64;  // columns that share one scale; the eighth group
 constexpr int kGroups = 8;
 constexpr int kRowBytes = 576;
 constexpr int kScaleBytes = 8;
+constexpr int kStatistics = 3;  // floats a query row and split, in the workspace
 
 // Workgroups along the split dimension.
 MLA_HOST_DEVICE constexpr int total_splits(const Splits& s, bool has_extra) {
@@ -147,10 +148,11 @@ MLA_HOST_DEVICE constexpr int total_splits(const Splits& s, bool has_extra) {
   return s.split_main + (has_extra ? s.split_extra : 0);
 }
 
-// Floats of workspace for `splits` splits: un-normalised output rows [tokens, heads, splits, 512], then per row the
-// running maximum (base 2) and the sum [tokens, heads, splits, 2]. None for a single split.
+// Floats of workspace for `splits` splits: un-normalised output rows [tokens, heads, splits, 512], then each row's
+// statistics [tokens, heads, splits, 3]: the running maximum (base 2), the sum of the weights that made the row, and the
+// sum of the weights before they were rounded to bf16. None for a single split.
 MLA_HOST_DEVICE constexpr long long workspace_floats(long long tokens, int heads, int splits) {
-  return splits <= 1 ? 0 : tokens * heads * splits * (kHeadDim + 2);
+  return splits <= 1 ? 0 : tokens * heads * splits * (kHeadDim + kStatistics);
 }
 
 struct Dim3 {
@@ -221,7 +223,7 @@ MLA_HOST_DEVICE constexpr int exchange_bytes(const Config& c) {
 // With WaveSplit::keys, after the loop, over the tiles: each wave hands over one panel at a time, then its statistics.
 MLA_HOST_DEVICE constexpr int merge_bytes(const Config& c) {
   if (c.wave_split != WaveSplit::keys || c.waves == 1) return 0;
-  return c.waves * (c.block_h * panel_columns(c) * 4 + c.block_h * 8);
+  return c.waves * (c.block_h * panel_columns(c) * 4 + c.block_h * 4 * kStatistics);
 }
 MLA_HOST_DEVICE constexpr int lds_bytes(const Config& c) {
   const int loop = raw_bytes(c) + tiles_bytes(c) + exchange_bytes(c);

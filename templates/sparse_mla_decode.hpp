@@ -6,7 +6,8 @@
 //
 // over all keys j of both scopes, K and V being the same 512 columns. The softmax is computed online in base 2 with
 // scores scaled by scale * log2(e); the running maximum may lag behind by Config::rescale_threshold, which changes
-// neither result, only how often the output is rescaled. One workgroup computes block_h heads of one token over one
+// neither result, only how often the output is rescaled. PV multiplies with weights rounded to bf16, and out is
+// normalised by their own sum, which cancels the error of a row that few keys dominate; LSE takes the exact sum. One workgroup computes block_h heads of one token over one
 // split of its keys; with several splits it leaves un-normalised partial results for sparse_mla_reduce.
 
 #include "machine.hpp"
@@ -23,7 +24,8 @@ struct Attention {
   static constexpr int kPanels = panels(c);
   PerHead<c.mfma> max[kHeadTiles];     // running maximum, base 2
   PerHead<c.mfma> offset[kHeadTiles];  // the same, or 0 while there is no key
-  PerHead<c.mfma> sum[kHeadTiles];     // partial until the end
+  PerHead<c.mfma> sum[kHeadTiles];     // of the weights as PV has them, in bf16; partial until the end
+  PerHead<c.mfma> exact[kHeadTiles];   // of the weights before rounding, for LSE alone; partial until the end
   OutputPanel<c.mfma> out[kHeadTiles][kPanels];
   Queries<c> queries[kHeadTiles];
 };
@@ -159,13 +161,14 @@ MLA_DEVICE void soften(Attention<c>& a, float scale, const ScoreTile<c.mfma> (&s
         a.offset[h].v[i] = a.max[h].v[i] == -infinity() ? 0.0f : a.max[h].v[i];
         factor.v[i] = exp2_fast(before - a.offset[h].v[i]);
         a.sum[h].v[i] *= factor.v[i];
+        a.exact[h].v[i] *= factor.v[i];
       }
       MLA_UNROLL for (auto& panel : a.out[h]) multiply(panel, factor);
     }
   }
   MLA_UNROLL for (int n = 0; n < kStrips; ++n) {
     MLA_UNROLL for (int h = 0; h < A::kHeadTiles; ++h) {
-      weights[n][h] = weigh(scores[n][h], scale, a.offset[h], a.sum[h]);
+      weights[n][h] = weigh(scores[n][h], scale, a.offset[h], a.sum[h], a.exact[h]);
     }
   }
 }
@@ -314,28 +317,30 @@ MLA_DEVICE void merge_waves(Attention<c>& a, LdsPtr region, int wave) {
   using H = PerHead<c.mfma>;
   constexpr int kPanelBytes = c.mfma * panel_columns(c) * 4, kWaveBytes = A::kHeadTiles * kPanelBytes;
   const auto statistics = [&](int w, int h) MLA_LAMBDA {
-    return region + c.waves * kWaveBytes + (w * A::kHeadTiles + h) * c.mfma * 8;
+    return region + c.waves * kWaveBytes + (w * A::kHeadTiles + h) * c.mfma * 4 * kStatistics;
   };
   barrier();  // the tiles that the region lies over are no longer read
-  MLA_UNROLL for (int h = 0; h < A::kHeadTiles; ++h) write_statistics(statistics(wave, h), a.max[h], a.sum[h]);
+  MLA_UNROLL for (int h = 0; h < A::kHeadTiles; ++h) write_statistics(statistics(wave, h), a.max[h], a.sum[h], a.exact[h]);
   barrier();
   MLA_UNROLL for (int h = 0; h < A::kHeadTiles; ++h) {
     const H mine = a.max[h];
-    H theirs, sum;
+    H theirs, sum, exact;
     MLA_UNROLL for (int w = 0; w < c.waves; ++w) {
-      read_statistics(statistics(w, h), theirs, sum);
+      read_statistics(statistics(w, h), theirs, sum, exact);
       MLA_UNROLL for (int i = 0; i < H::kCount; ++i) a.max[h].v[i] = maximum(a.max[h].v[i], theirs.v[i]);
     }
     H factor;
     MLA_UNROLL for (int i = 0; i < H::kCount; ++i) {
       a.offset[h].v[i] = a.max[h].v[i] == -infinity() ? 0.0f : a.max[h].v[i];
       factor.v[i] = exp2_fast(mine.v[i] - a.offset[h].v[i]);
-      a.sum[h].v[i] = 0;
+      a.sum[h].v[i] = a.exact[h].v[i] = 0;
     }
     MLA_UNROLL for (int w = 0; w < c.waves; ++w) {
-      read_statistics(statistics(w, h), theirs, sum);
+      read_statistics(statistics(w, h), theirs, sum, exact);
       MLA_UNROLL for (int i = 0; i < H::kCount; ++i) {
-        a.sum[h].v[i] += sum.v[i] * exp2_fast(theirs.v[i] - a.offset[h].v[i]);
+        const float factor = exp2_fast(theirs.v[i] - a.offset[h].v[i]);
+        a.sum[h].v[i] += sum.v[i] * factor;
+        a.exact[h].v[i] += exact.v[i] * factor;
       }
     }
     MLA_UNROLL for (auto& panel : a.out[h]) multiply(panel, factor);
@@ -379,13 +384,14 @@ MLA_DEVICE void write_result(const DecodeArgs& args, const Attention<c>& a, int 
       if (!(whole || wave == 0) || !speaks_for_head<c.mfma>()) continue;
       if (splits == 1) {
         if (args.lse != nullptr) {
-          args.lse[token * args.lse_token_stride + first + head] = sum == 0 ? infinity() : (max + log2_fast(sum)) * kLn2;
+          args.lse[token * args.lse_token_stride + first + head] = sum == 0 ? infinity() : (max + log2_fast(a.exact[h].v[i])) * kLn2;
         }
       } else {
         float* statistics = args.workspace + static_cast<long long>(args.tokens) * args.heads * splits * kHeadDim +
-                            ((row + head) * splits + split) * 2;
+                            ((row + head) * splits + split) * kStatistics;
         statistics[0] = max;
         statistics[1] = sum;
+        statistics[2] = a.exact[h].v[i];
       }
     }
     if (splits > 1 && !has_tiles) continue;  // the reduce reads no row of a split whose sum is 0
@@ -422,7 +428,7 @@ MLA_DEVICE void sparse_mla_decode(const DecodeArgs& args) {
     MLA_UNROLL for (int i = 0; i < PerHead<c.mfma>::kCount; ++i) {
       a.max[h].v[i] = -infinity();
       a.offset[h].v[i] = 0;
-      a.sum[h].v[i] = 0;
+      a.sum[h].v[i] = a.exact[h].v[i] = 0;
     }
     MLA_UNROLL for (auto& panel : a.out[h]) clear(panel);
     const int first = head0 + h * c.mfma;
@@ -460,6 +466,7 @@ MLA_DEVICE void sparse_mla_decode(const DecodeArgs& args) {
     attend_by_heads<c>(a, pipeline, scale, tiles, exchange);
   }
   MLA_UNROLL for (auto& sum : a.sum) combine_sum(sum);
+  MLA_UNROLL for (auto& sum : a.exact) combine_sum(sum);
   if constexpr (c.wave_split == WaveSplit::keys && c.waves > 1) merge_waves<c>(a, raw, wave);
   write_result<c>(args, a, token, head0, split, splits, wave, has_tiles);
 }

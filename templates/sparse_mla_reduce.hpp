@@ -2,9 +2,10 @@
 
 // Combines the partial results that sparse_mla_decode left for the splits of each query row, and applies the sink:
 //
-//   m = max m_s     w_s = 2^(m_s - m)     out = sum w_s O_s / (sum w_s l_s + exp(sink - m))     lse = ln(sum w_s l_s) + m
+//   m = max m_s     w_s = 2^(m_s - m)     out = sum w_s O_s / (sum w_s l_s + exp(sink - m))     lse = ln(sum w_s e_s) + m
 //
-// over the splits s with l_s != 0; O_s of the others was never written and is not read.
+// over the splits s with l_s != 0; O_s of the others was never written and is not read. l_s sums the weights as PV had
+// them, e_s the exact ones.
 
 #include "machine.hpp"
 
@@ -27,23 +28,25 @@ MLA_DEVICE void sparse_mla_reduce(const ReduceArgs& args) {
     if (head >= args.heads) break;
     const long long first = (static_cast<long long>(token) * args.heads + head) * args.splits;
     float max = -infinity();
-    for (int s = 0; s < args.splits; ++s) max = maximum(max, statistics[2 * (first + s)]);
+    for (int s = 0; s < args.splits; ++s) max = maximum(max, statistics[kStatistics * (first + s)]);
     const float offset = max == -infinity() ? 0.0f : max;
-    float sum = 0;
+    float sum = 0, exact = 0;
     RowPart<kHeadDim / kShare> row;
     clear(row);
     for (int s = 0; s < args.splits; ++s) {
-      const float share = statistics[2 * (first + s) + 1];
+      const float* mine = statistics + kStatistics * (first + s);
+      const float share = mine[1];
       if (share == 0) continue;
-      const float weight = exp2_fast(statistics[2 * (first + s)] - offset);
+      const float weight = exp2_fast(mine[0] - offset);
       sum += share * weight;
+      exact += mine[2] * weight;
       add_scaled(row, args.workspace + (first + s) * kHeadDim + part * (kHeadDim / kShare), weight);
     }
     const float sink = args.sink != nullptr ? args.sink[head] * kLog2E : -infinity();
     write_row(args.out, token * args.out_token_stride + head * args.out_head_stride + part * (kHeadDim / kShare), row,
               sum == 0 ? 0.0f : 1.0f / (sum + exp2_fast(sink - offset)));
     if (args.lse != nullptr && part == 0 && speaks_for_wave()) {
-      args.lse[token * args.lse_token_stride + head] = sum == 0 ? infinity() : (max + log2_fast(sum)) * kLn2;
+      args.lse[token * args.lse_token_stride + head] = sum == 0 ? infinity() : (max + log2_fast(exact)) * kLn2;
     }
   }
 }

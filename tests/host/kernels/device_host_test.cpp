@@ -155,7 +155,7 @@ TEST_F(DeviceHost, RunsTheReduceKernelAfterTheWholeDecode) {
     const unsigned t = self->workgroup.x;
     a.lse[t * a.lse_token_stride] = a.workspace[t * 3] + a.workspace[t * 3 + 1] + a.workspace[t * 3 + 2];
     a.lse[t * a.lse_token_stride + 1] = float(a.splits);
-    if (!std::isnan(a.workspace[a.tokens * a.heads * 3 * 514 - 1])) std::abort();
+    if (!std::isnan(a.workspace[a.tokens * a.heads * 3 * 515 - 1])) std::abort();
   })");
   const RunResult result = runner_->run(decode, reduce, launch_, data(), 0, 60);
   ASSERT_EQ(Verdict::ok, result.verdict) << result.reason;

@@ -73,7 +73,7 @@ TEST(Dispatch, AnswersTheVeryShapeExactly) {
   EXPECT_EQ(answer.variant, test::key(4));
   EXPECT_EQ(answer.tuned_for, kServed);
   EXPECT_EQ(answer.splits, 5);
-  EXPECT_EQ(answer.workspace_bytes, 8LL * 16 * 5 * 514 * 4);
+  EXPECT_EQ(answer.workspace_bytes, 8LL * 16 * 5 * 515 * 4);
   EXPECT_EQ(answer.decode_grid.x, 8u);
   EXPECT_EQ(answer.decode_grid.y, 1u);
   EXPECT_EQ(answer.decode_grid.z, 5u);

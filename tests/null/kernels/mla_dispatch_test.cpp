@@ -51,7 +51,7 @@ TEST_F(DispatchLibrary, AnswersAsTheTableDoes) {
   EXPECT_EQ(answer.evidence, MLA_EVIDENCE_PREDICTED);
   EXPECT_EQ(answer.variant, test::key(9));
   EXPECT_EQ(answer.splits, 4);
-  EXPECT_EQ(answer.workspace_bytes, 8LL * 16 * 4 * 514 * 4);
+  EXPECT_EQ(answer.workspace_bytes, 8LL * 16 * 4 * 515 * 4);
   EXPECT_EQ(answer.tuned_extra_page, 2);
   EXPECT_NE(std::strstr(answer.params, "\"split_extra\":4"), nullptr);
 }

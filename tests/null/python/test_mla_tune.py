@@ -54,7 +54,7 @@ class DispatchTest(unittest.TestCase):
         self.assertEqual(answer.params, self.params)
         self.assertEqual(answer.median_us, 12.5)
         self.assertEqual(answer.decode_grid, (8, 1, answer.splits))
-        self.assertEqual(answer.workspace_bytes, 8 * 16 * answer.splits * 514 * 4)
+        self.assertEqual(answer.workspace_bytes, 8 * 16 * answer.splits * 515 * 4)
         self.assertEqual(answer.tuned_for["extra_len"], 1024)
 
     def test_names_the_fallback(self):

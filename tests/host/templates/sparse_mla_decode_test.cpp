@@ -1,0 +1,221 @@
+// The kernel templates on the CPU, against float64: every value of every parameter, every trouble that inputs bring.
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <map>
+
+#include "kernels/compare.hpp"
+#include "kernels/device_host.hpp"
+#include "kernels/params.hpp"
+#include "tests/temporary_folder.hpp"
+#include "tuner/compile.hpp"
+#include "tuner/source.hpp"
+
+namespace mla {
+namespace {
+
+constexpr Config kColumns{.block_h = 16,
+                          .block_k = 64,
+                          .waves = 4,
+                          .wave_split = WaveSplit::columns,
+                          .mfma = 16,
+                          .stages = 1,
+                          .prefetch = 2,
+                          .dequantise = Dequantise::at_store,
+                          .load_path = LoadPath::registers,
+                          .load_width = 16,
+                          .lds_layout = LdsLayout::padded,
+                          .query_in = QueryIn::registers,
+                          .value_read = ValueRead::transposing,
+                          .waves_per_eu = 1,
+                          .rescale_threshold = 8};
+
+template <typename Change>
+constexpr Config with(Change change, Config config = kColumns) {
+  change(config);
+  return config;
+}
+
+constexpr Config kKeys = with([](Config& c) {
+  c.wave_split = WaveSplit::keys;
+  c.block_k = 32;
+});
+constexpr Config kHeads = with([](Config& c) {
+  c.wave_split = WaveSplit::heads;
+  c.block_h = 64;
+  c.block_k = 32;  // two strips among four waves: each gathers half of one
+});
+
+struct Variant {
+  const char* name;
+  Config config;
+};
+const Variant kVariants[] = {
+    {"Columns", kColumns},
+    {"ColumnsTwoStagesQueriesInLds", with([](Config& c) {
+       c.stages = 2;
+       c.query_in = QueryIn::lds;
+       c.prefetch = 3;
+       c.rescale_threshold = -1;
+     })},
+    {"ColumnsWideInstructions", with([](Config& c) {
+       c.mfma = 32;
+       c.block_h = 32;
+       c.block_k = 128;
+       c.load_path = LoadPath::direct;
+     })},
+    {"Keys", kKeys},
+    {"KeysOneWave", with([](Config& c) {
+       c.waves = 1;
+       c.prefetch = 1;
+       c.lds_layout = LdsLayout::linear;
+     }, kKeys)},
+    {"KeysDequantisedAtUse", with([](Config& c) {
+       c.dequantise = Dequantise::at_use;
+       c.block_k = 16;
+       c.rescale_threshold = 1;
+       c.query_in = QueryIn::lds;
+     }, kKeys)},
+    {"KeysAtUseWideDirect", with([](Config& c) {
+       c.dequantise = Dequantise::at_use;
+       c.mfma = 32;
+       c.block_h = 32;
+       c.waves = 2;
+       c.load_path = LoadPath::direct;
+     }, kKeys)},
+    {"Heads", kHeads},
+    {"HeadsTwoStagesLargeTile", with([](Config& c) {
+       c.stages = 2;
+       c.block_k = 128;
+       c.block_h = 128;
+       c.load_width = 8;
+       c.value_read = ValueRead::permuting;
+     }, kHeads)},
+    {"HeadsEightWavesOneStrip", with([](Config& c) {
+       c.waves = 8;
+       c.block_h = 128;
+       c.block_k = 16;
+       c.value_read = ValueRead::strided;
+     }, kHeads)},
+};
+
+std::string compile(const std::string& source, const TemporaryFolder& folder, const std::string& name) {
+  const FoundToolchain toolchain = toolchain_for("host", search_from_environment());
+  CompilePool pool(toolchain, nullptr, 1);
+  CompileJob job;
+  job.arch = "host";
+  job.source = source;
+  job.headers = read_headers(MLA_TEMPLATES);
+  pool.submit(job);
+  const CompileResult result = pool.next().value();
+  EXPECT_EQ(result.verdict, Verdict::ok) << result.log;
+  const std::string path = folder.path() + "/" + name + ".so";
+  std::ofstream(path, std::ios::binary) << result.code;
+  return path;
+}
+
+class SparseMlaDecode : public ::testing::TestWithParam<Variant> {
+ protected:
+  // Compiled once for all the tests of a process: ctest runs each in its own.
+  void SetUp() override { decode_ = compile(decode_source(GetParam().config), folder_, "decode"); }
+
+  void expect_right(const ProblemRecord& problem, const InputOptions& inputs, Splits splits = {0, 1, SplitMap::contiguous},
+                    ReduceConfig reduce = {.block_h = 4, .waves = 2}) {
+    const bool needs_reduce = total_splits(splits, problem.extra_len > 0) > 1;
+    if (needs_reduce && reduce_.empty()) reduce_ = compile(reduce_source(reduce), folder_, "reduce");
+    const ProblemData data = make_inputs(problem, inputs);
+    const RunResult run = runner_->run(decode_, needs_reduce ? reduce_ : std::string(),
+                                       {GetParam().config, splits, reduce}, data, 0, 60);
+    ASSERT_EQ(run.verdict, Verdict::ok) << run.reason;
+    const Comparison result = compare(run.output, compute_reference(data, 2), Tolerance{});
+    EXPECT_TRUE(result.ok) << result.reason;
+  }
+
+  static ProblemRecord problem(int heads, int tokens, int main_len, int extra_len, int main_page = 64,
+                               int extra_page = 64) {
+    ProblemRecord p;
+    p.kernel = "sparse_mla_decode";
+    p.num_heads = heads;
+    p.num_tokens = tokens;
+    p.main_len = main_len;
+    p.extra_len = extra_len;
+    p.main_page = main_page;
+    p.extra_page = extra_len > 0 ? extra_page : 0;
+    return p;
+  }
+
+  TemporaryFolder folder_;
+  std::string decode_;
+  std::string reduce_;
+  std::unique_ptr<Runner> runner_ = make_host_runner(MLA_WORKER, 2);
+};
+INSTANTIATE_TEST_SUITE_P(Variants, SparseMlaDecode, ::testing::ValuesIn(kVariants),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+TEST_P(SparseMlaDecode, IsRightOnBothScopesWithTailsAndOddPages) {
+  expect_right(problem(16, 2, 128, 70), {.seed = 11});
+  expect_right(problem(33, 3, 40, 31, 7, 2), {.seed = 12});
+  expect_right(problem(3, 1, 1, 65, 256, 61), {.seed = 13, .sink = false});
+}
+
+TEST_P(SparseMlaDecode, IsRightWithoutAnExtraScope) { expect_right(problem(16, 2, 129, 0), {.seed = 21}); }
+
+TEST_P(SparseMlaDecode, SkipsInvalidSlotsAndScrubsPoison) {
+  expect_right(problem(20, 3, 96, 130, 64, 2),
+               {.seed = 31, .invalid_fraction = 0.3, .poisoned_fraction = 0.3, .duplicate_fraction = 0.2});
+}
+
+TEST_P(SparseMlaDecode, GivesZeroAndInfiniteLseForEmptyRowsAndHonoursInfiniteSinks) {
+  ProblemRecord ragged = problem(16, 6, 64, 90);
+  ragged.lengths = "ragged";
+  expect_right(ragged, {.seed = 41, .sink_infinities = true, .empty_rows = true});
+}
+
+TEST_P(SparseMlaDecode, SplitsInEveryWayIncludingEmptySplits) {
+  ProblemRecord ragged = problem(17, 4, 128, 200);
+  ragged.lengths = "ragged";
+  const InputOptions inputs{.seed = 51, .sink_infinities = true, .empty_rows = true};
+  expect_right(ragged, inputs, {0, 2, SplitMap::contiguous});
+  expect_right(ragged, inputs, {0, 16, SplitMap::strided});
+  expect_right(ragged, inputs, {1, 3, SplitMap::strided});
+  expect_right(ragged, inputs, {4, 8, SplitMap::contiguous});
+  expect_right(problem(5, 2, 40, 0), {.seed = 52}, {2, 8, SplitMap::contiguous});
+}
+
+TEST_P(SparseMlaDecode, ReadsFnuzInMainAndOcpInExtra) {
+  ProblemRecord mixed = problem(16, 2, 64, 64);
+  mixed.main_format = static_cast<int>(Fp8Format::fnuz);
+  expect_right(mixed, {.seed = 61, .poisoned_fraction = 0.2});
+}
+
+class SparseMlaReduce : public ::testing::TestWithParam<ReduceConfig> {};
+INSTANTIATE_TEST_SUITE_P(Variants, SparseMlaReduce,
+                         ::testing::Values(ReduceConfig{1, 1}, ReduceConfig{1, 4}, ReduceConfig{2, 4},
+                                           ReduceConfig{8, 2}, ReduceConfig{16, 4}),
+                         [](const auto& info) {
+                           return std::to_string(info.param.block_h) + "Heads" + std::to_string(info.param.waves) + "Waves";
+                         });
+
+TEST_P(SparseMlaReduce, CombinesSplitsOfRaggedRows) {
+  TemporaryFolder folder;
+  const std::string decode = compile(decode_source(kKeys), folder, "decode");
+  const std::string reduce = compile(reduce_source(GetParam()), folder, "reduce");
+  ProblemRecord p;
+  p.kernel = "sparse_mla_decode";
+  p.num_heads = 21;
+  p.num_tokens = 5;
+  p.main_len = 70;
+  p.extra_len = 140;
+  p.main_page = p.extra_page = 64;
+  p.lengths = "ragged";
+  const ProblemData data = make_inputs(p, {.seed = 71, .sink_infinities = true, .empty_rows = true});
+  const RunResult run = make_host_runner(MLA_WORKER, 2)
+                            ->run(decode, reduce, {kKeys, {1, 6, SplitMap::strided}, GetParam()}, data, 0, 60);
+  ASSERT_EQ(run.verdict, Verdict::ok) << run.reason;
+  const Comparison result = compare(run.output, compute_reference(data, 2), Tolerance{});
+  EXPECT_TRUE(result.ok) << result.reason;
+}
+
+}  // namespace
+}  // namespace mla

@@ -1,0 +1,80 @@
+#include "templates/sparse_mla_config.hpp"
+
+#include <gtest/gtest.h>
+
+#include "kernels/params.hpp"
+
+namespace mla {
+namespace {
+
+constexpr Config kGood{.block_h = 16,
+                       .block_k = 64,
+                       .waves = 4,
+                       .wave_split = WaveSplit::columns,
+                       .mfma = 16,
+                       .stages = 1,
+                       .prefetch = 2,
+                       .dequantise = Dequantise::at_store,
+                       .load_path = LoadPath::registers,
+                       .load_width = 16,
+                       .lds_layout = LdsLayout::padded,
+                       .query_in = QueryIn::registers,
+                       .value_read = ValueRead::transposing,
+                       .waves_per_eu = 2,
+                       .rescale_threshold = 8};
+static_assert(valid(kGood));
+
+TEST(Config, RefusesEveryForgottenField) {
+  for_each_config_field(kGood, [](std::string_view name, const auto&) {
+    Config config = kGood;
+    for_each_config_field(config, [&](std::string_view field, auto& value) {
+      if (field == name) value = {};
+    });
+    EXPECT_FALSE(valid(config)) << name;
+  });
+  EXPECT_FALSE(valid(ReduceConfig{.block_h = 4, .waves = 0}));
+  EXPECT_FALSE(valid(ReduceConfig{.block_h = 0, .waves = 1}));
+}
+
+TEST(Config, RefusesFieldsThatDoNotFitEachOther) {
+  const auto with = [](auto change) {
+    Config config = kGood;
+    change(config);
+    return valid(config);
+  };
+  EXPECT_FALSE(with([](Config& c) { c.block_k = 32; })) << "two strips for four waves";
+  EXPECT_FALSE(with([](Config& c) { c.mfma = 32; })) << "16 heads for a 32-wide instruction";
+  EXPECT_FALSE(with([](Config& c) { c.waves = 1; })) << "nobody to share columns with";
+  EXPECT_FALSE(with([](Config& c) { c.dequantise = Dequantise::at_use; }));
+  EXPECT_FALSE(with([](Config& c) { c.wave_split = WaveSplit::heads; })) << "one head tile, four waves";
+  EXPECT_TRUE(with([](Config& c) {
+    c.wave_split = WaveSplit::heads;
+    c.block_h = 64;
+  }));
+}
+
+TEST(Splits, JointScopesShareTheExtraScopesWorkgroups) {
+  EXPECT_EQ(total_splits({0, 8, SplitMap::contiguous}, true), 8);
+  EXPECT_EQ(total_splits({0, 8, SplitMap::contiguous}, false), 8);
+  EXPECT_EQ(total_splits({2, 8, SplitMap::contiguous}, true), 10);
+  EXPECT_EQ(total_splits({2, 8, SplitMap::contiguous}, false), 2);
+}
+
+TEST(Workspace, IsNoneForOneSplitAndCountsIn64Bits) {
+  EXPECT_EQ(workspace_floats(512, 128, 1), 0);
+  EXPECT_EQ(workspace_floats(1, 1, 2), 2 * 515);
+  EXPECT_EQ(workspace_floats(512, 128, 128), 512ll * 128 * 128 * 515);
+}
+
+TEST(Grid, CoversHeadsThatDoNotFillAWorkgroup) {
+  Config config = kGood;
+  config.block_h = 32;
+  const Dim3 grid = decode_grid(config, {0, 3, SplitMap::strided}, 7, 33, true);
+  EXPECT_EQ(grid.x, 7u);
+  EXPECT_EQ(grid.y, 2u);
+  EXPECT_EQ(grid.z, 3u);
+  EXPECT_EQ(reduce_grid({.block_h = 16, .waves = 1}, 7, 33).y, 3u);
+}
+
+}  // namespace
+}  // namespace mla
