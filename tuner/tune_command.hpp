@@ -20,16 +20,17 @@ struct TuneOptions {
   std::string db = "mla-tune.db";
   DeviceChoice device = DeviceChoice::automatic;
   int jobs = 0;  // helper processes; 0: one per core
-  // Compilation to pay for, in seconds of `jobs` helpers; what earlier runs with this database paid
-  // counts, so that the same command again finds everything done. 0: as much as the default limit
-  // of code objects needs.
+  // Time to spend on compiling with `jobs` helpers. What the database's code objects took counts,
+  // so that the same command again finds everything done, and a larger budget goes on from there.
+  // 0: 5 minutes, or no limit where code_objects is set.
   double budget_seconds = 0;
   std::uint64_t seed = 1;
   std::string rocm = {};       // release ("7.2") or folder; empty: the first that knows the arch
   std::string configs = {};    // folder; empty: the installed one
   std::string templates = {};  // likewise
-  std::size_t code_objects = 0;  // limit; 0: 260 for a GPU, 6 for the host, none where a budget is
-                                 // set
+  // How many to compile of the decode kernel. 0: 260 for a GPU and 6 for the host, or no limit
+  // where a budget is set.
+  std::size_t code_objects = 0;
   int verify = 4;                // the best so many variants of each problem are checked
   std::string command = "tune";  // the command line, for the record
 };

@@ -1,0 +1,212 @@
+#include "tuner/model.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace mla {
+namespace {
+
+// Assumed, not measured; the same for every arch, so that they rank and do not favour.
+constexpr double kMemoryLatencyUs = 0.8;   // a load that misses every cache
+constexpr double kReduceStepUs = 0.1;      // one split of one row: a dependent load from cache
+constexpr double kBarrierCycles = 100;     // until the last wave came and the first goes on
+constexpr double kLoadBytesPerCycle = 64;  // that a CU takes in from its cache
+constexpr double kLdsBytesPerCycle = 128;
+constexpr double kLdsBytesPerLane = 8;     // of an average LDS instruction
+constexpr double kMissedAgain = 0.25;      // share of rows read again that no cache holds any more
+constexpr double kReduceWavesPerSimd = 8;  // small kernels fill a CU
+
+double ceil_div(double a, double b) { return std::ceil(a / b); }
+
+// What a wave does with one tile, in the units of the header.
+struct Step {
+  double matrix = 0;
+  double valu = 0;
+  double lds = 0;
+  double bytes = 0;
+  double barriers = 0;
+};
+
+// Instructions of one step by class.
+struct Counts {
+  double valu = 0;
+  double lds = 0;
+};
+
+// What the verbs of the templates come to, roughly: two instructions for two elements dequantised,
+// eight for a score's way to its weight.
+Counts estimate(const Arch& arch, const Config& c, double gathered) {
+  const double lanes = arch.limits.lanes;
+  const double elements = gathered * kHeadDim / lanes;
+  const double heads = c.block_h / (c.wave_split == WaveSplit::heads ? c.waves : 1.0);
+  const double uses = c.dequantise == Dequantise::at_use ? 2 : 1;
+  const double value_columns = kHeadDim / (c.wave_split == WaveSplit::columns ? c.waves : 1.0);
+  const double reads_per_lane = c.value_read == ValueRead::strided ? 1 : 4;
+  Counts n;
+  n.valu = elements * uses + 8 * c.block_k * heads / lanes;
+  n.lds = elements * uses / 4 + c.block_k * value_columns / lanes / reads_per_lane;
+  return n;
+}
+
+Step step_of(const Arch& arch, const Config& c, const Resources& use) {
+  const GpuLimits& limits = arch.limits;
+  const double sharers = c.wave_split == WaveSplit::keys ? 1 : c.waves;
+  const double gathered = c.block_k / sharers;
+  const double flops = 4.0 * kHeadDim * c.block_k * c.block_h / sharers;
+
+  Step step;
+  step.matrix = flops / (arch.matrix_rate / limits.simds_per_cu);
+  step.bytes = gathered * (kRowBytes + kScaleBytes + 4);
+  if (c.wave_split != WaveSplit::keys) step.barriers = c.stages == 1 ? 2 : 1;
+
+  Counts n = estimate(arch, c, gathered);
+  if (use.mfma > 0 && use.valu >= 0 && use.lds >= 0) {
+    // A matrix instruction keeps its SIMD for as many cycles as it has rows, on every arch that is
+    // disassembled.
+    const double per_step = std::max(1.0, step.matrix / c.mfma);
+    const double bodies = std::max(1.0, use.mfma / per_step);
+    n = {use.valu / bodies, use.lds / bodies};
+  }
+  const double issue = limits.lanes > 32 ? limits.lanes / 16.0 : 1.0;
+  step.valu = n.valu * issue;
+  step.lds = n.lds * kLdsBytesPerLane * limits.lanes / kLdsBytesPerCycle;
+  return step;
+}
+
+// Cycles from one tile to the next, with k workgroups on each of `active` CUs.
+double step_cycles(const Arch& arch, const Config& c, const Step& step, double k, double active) {
+  const double clock = arch.clock_mhz;
+  const double latency = kMemoryLatencyUs * clock;
+  double alone = step.matrix + step.valu + step.lds + step.barriers * kBarrierCycles;
+  alone = c.prefetch == 1 ? alone + latency : std::max(alone, latency / (c.prefetch - 1));
+
+  const double waves = k * c.waves;
+  const double simd = ceil_div(waves, arch.limits.simds_per_cu) * std::max(step.matrix, step.valu);
+  const double share = arch.memory_rate / (clock * 1e6 * active);
+  const double memory = waves * step.bytes / std::min(kLoadBytesPerCycle, share);
+  return std::max({alone, simd, waves * step.lds, memory});
+}
+
+double merge_cycles(const Config& c) {
+  if (c.wave_split != WaveSplit::keys || c.waves == 1) return 0;
+  const double moved = 2.0 * (c.waves - 1) * c.block_h * kHeadDim * sizeof(float);
+  return panels(c) * 2 * kBarrierCycles + moved / kLdsBytesPerCycle;
+}
+
+// Workgroups that walk equally many tiles.
+struct Kind {
+  double workgroups = 0;
+  double steps = 0;
+};
+
+double steps_of(const Config& c, double tiles, double parts) {
+  const double walked = ceil_div(tiles, parts);
+  return c.wave_split == WaveSplit::keys ? ceil_div(walked, c.waves) : walked;
+}
+
+}  // namespace
+
+double predict_decode_us(const Arch& arch, const ProblemRecord& p, const Config& c, const Splits& s,
+                         const Resources& use) {
+  const int splits = total_splits(s, p.extra_len > 0);
+  const double groups = ceil_div(p.num_heads, c.block_h);
+  const double rows = p.num_tokens * groups;
+  const double main_tiles = ceil_div(p.main_len, c.block_k);
+  const double extra_tiles = ceil_div(p.extra_len, c.block_k);
+  Kind kinds[2];
+  if (s.split_main == 0) {
+    kinds[0] = {rows * s.split_extra, steps_of(c, main_tiles + extra_tiles, s.split_extra)};
+  } else {
+    kinds[0] = {rows * s.split_main, steps_of(c, main_tiles, s.split_main)};
+    if (p.extra_len > 0) kinds[1] = {rows * s.split_extra, steps_of(c, extra_tiles, s.split_extra)};
+  }
+  const double grid = kinds[0].workgroups + kinds[1].workgroups;
+  const double cus = arch.compute_units;
+  const double k =
+      std::min<double>(workgroups_per_cu(arch, c, use), std::max(1.0, ceil_div(grid, cus)));
+
+  const Step step = step_of(arch, c, use);
+  const double cycles = step_cycles(arch, c, step, k, std::min(grid, cus));
+  const double fixed = 3 * kMemoryLatencyUs * arch.clock_mhz + merge_cycles(c);
+  double longest = 0, sum = 0;
+  for (const Kind& kind : kinds) {
+    if (kind.workgroups == 0) continue;
+    const double one = fixed + kind.steps * cycles;
+    longest = std::max(longest, one);
+    sum += kind.workgroups * one;
+  }
+  const double rounds = ceil_div(grid, k * cus);
+  const double makespan = std::max(longest, rounds * sum / grid) / arch.clock_mhz;
+
+  const double keys = (main_tiles + extra_tiles) * c.block_k * p.num_tokens;
+  const double again = (groups - 1) * p.num_tokens * (double(p.main_len) + p.extra_len) * kRowBytes;
+  const double workspace =
+      4.0 * static_cast<double>(workspace_floats(p.num_tokens, p.num_heads, splits));
+  const double traffic = minimum_bytes(p) + kMissedAgain * again + workspace;
+  const double padded = 4.0 * kHeadDim * keys * groups * c.block_h;
+  const double peak = arch.matrix_rate * cus * arch.clock_mhz * 1e6;
+  return std::max(
+      {makespan, traffic / arch.memory_rate * 1e6, padded / peak * 1e6, roofline_us(arch, p)});
+}
+
+double predict_reduce_us(const Arch& arch, const ProblemRecord& p, const ReduceConfig& r,
+                         int splits) {
+  if (splits <= 1) return 0;
+  const double grid = p.num_tokens * ceil_div(p.num_heads, r.block_h);
+  const double slots =
+      arch.compute_units * arch.limits.simds_per_cu * kReduceWavesPerSimd / r.waves;
+  const double rows = std::max(1, r.block_h / r.waves);
+  const double sharers = std::max(1, r.waves / r.block_h);
+  // A wave that has a part of a row waits as long for each split's statistics, and less for its
+  // row.
+  const double step = kReduceStepUs * (0.5 + 0.5 / sharers);
+  const double one = kMemoryLatencyUs + rows * splits * step;
+  const double bytes =
+      4.0 * static_cast<double>(workspace_floats(p.num_tokens, p.num_heads, splits));
+  return std::max(ceil_div(grid, slots) * one, bytes / arch.memory_rate * 1e6);
+}
+
+double launches_us(const Arch& arch, int splits) {
+  return arch.launch_overhead_us * (splits > 1 ? 2 : 1);
+}
+
+int workgroups_per_cu(const Arch& arch, const Config& c, const Resources& use) {
+  const GpuLimits& limits = arch.limits;
+  if (use.waves_per_simd < 0) return 1;
+  int held = use.waves_per_simd * limits.simds_per_cu / c.waves;
+  if (use.lds_bytes > 0) {
+    const double lds = limits.lds_granule * ceil_div(use.lds_bytes + limits.lds_reserved,
+                                                     std::max(1, limits.lds_granule));
+    held = std::min(held, static_cast<int>(limits.lds_per_cu / lds));
+  }
+  return std::max(1, held);
+}
+
+double roofline_us(const Arch& arch, const ProblemRecord& problem) {
+  const double peak = arch.matrix_rate * arch.compute_units * arch.clock_mhz * 1e6;
+  return 1e6 * std::max(minimum_bytes(problem) / arch.memory_rate, flops(problem) / peak);
+}
+
+Prediction predict(const Arch& arch, const ProblemRecord& problem, const Launch& launch,
+                   const Resources& decode) {
+  const int splits = total_splits(launch.splits, problem.extra_len > 0);
+  Prediction p;
+  p.roofline_us = roofline_us(arch, problem);
+  p.decode_us = predict_decode_us(arch, problem, launch.config, launch.splits, decode);
+  p.reduce_us = predict_reduce_us(arch, problem, launch.reduce, splits);
+  p.total_us = p.decode_us + p.reduce_us + launches_us(arch, splits);
+  return p;
+}
+
+Device model_device(const Arch& arch) {
+  return {.arch = arch.name,
+          .name = arch.name + " (model)",
+          .compute_units = arch.compute_units,
+          .memory_bytes = static_cast<std::int64_t>(arch.memory_bytes),
+          .clock_mhz = arch.clock_mhz,
+          .runtime = fmt::format("model {}", kModelVersion)};
+}
+
+}  // namespace mla

@@ -1,0 +1,65 @@
+#pragma once
+
+#include "db/records.hpp"
+#include "kernels/device.hpp"
+#include "tuner/arch.hpp"
+
+namespace mla {
+
+// The version of the formula below. Predictions of two versions are those of two devices.
+// RAISE IT when a prediction changes.
+constexpr int kModelVersion = 1;
+
+// What one launch of a variant is expected to take. All in microseconds.
+struct Prediction {
+  double total_us = 0;   // decode, reduce and the overhead of each kernel's launch
+  double decode_us = 0;  // at least roofline_us
+  double reduce_us = 0;  // 0 with a single split
+  double roofline_us =
+      0;  // max(minimum bytes / bandwidth, flops / matrix rate): no kernel is faster
+};
+
+// Predicts without the GPU, from the arch file, the problem and what `decode`, the code object's
+// resources, says. It ranks variants; as a time it has never been compared with one.
+//
+// Of the decode kernel one step is what a wave does with one tile of keys. In cycles of a SIMD:
+//   matrix = 4 * 512 * keys * heads of the wave / (matrix_rate / simds)           QK and PV
+//   valu   = static VALU instructions / bodies * lanes / 16 (1 cycle where a SIMD is a wave wide)
+//   lds    = static LDS instructions / bodies * 8 bytes * lanes / 128             of the CU's LDS
+//   memory = bytes gathered / this CU's share of the bandwidth, at most 64 bytes per cycle
+// bodies is how often the tile loop's body stands in the code: static matrix instructions over
+// those of one step. Where the compiler brings no disassembler the counts are estimated from
+// Config. A wave by itself needs matrix + valu + lds + barriers, and waits for memory: the whole
+// latency with prefetch 1, latency / (prefetch - 1) at least otherwise. A CU with k workgroups of w
+// waves needs at least ceil(k w / simds) * max(matrix, valu), k w lds, k w memory. The step is the
+// largest.
+//
+//   workgroup = 2 latencies + steps * step + merge + 1 latency
+//   k         = workgroups a CU holds (registers, LDS, waves), at most what the grid gives it
+//   makespan  = the longest workgroup, or ceil(grid / (k * CUs)) rounds of the average one
+//   decode    = max(makespan, traffic / bandwidth, flops of whole tiles / matrix rate)
+//   reduce    = max(rounds * (latency + rows per wave * splits * step), workspace / bandwidth)
+// traffic is the problem's minimum, plus the workspace, plus a quarter of the rows that further
+// head groups read again (the rest they find in a cache).
+//
+// Where resources are unknown (-1, arch host) one workgroup is taken to fill a CU.
+Prediction predict(const Arch& arch, const ProblemRecord& problem, const Launch& launch,
+                   const Resources& decode);
+
+// Its parts: the decode kernel, the reduce kernel (0 for one split), and the launches of both.
+double predict_decode_us(const Arch& arch, const ProblemRecord& problem, const Config& config,
+                         const Splits& splits, const Resources& decode);
+double predict_reduce_us(const Arch& arch, const ProblemRecord& problem, const ReduceConfig& reduce,
+                         int splits);
+double launches_us(const Arch& arch, int splits);
+
+// The lower bound of any kernel's time, in microseconds.
+double roofline_us(const Arch& arch, const ProblemRecord& problem);
+
+// Workgroups of this variant's decode kernel that a CU holds at once; at least 1.
+int workgroups_per_cu(const Arch& arch, const Config& config, const Resources& decode);
+
+// The device that predictions for an arch are stored under.
+Device model_device(const Arch& arch);
+
+}  // namespace mla

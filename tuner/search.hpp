@@ -1,0 +1,77 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "kernels/device.hpp"
+#include "tuner/arch.hpp"
+#include "tuner/space.hpp"
+
+// What to try next, as pure functions of what is known: the same knowledge and seed give the same
+// answer, so that a run that was killed takes up its own plan.
+
+namespace mla {
+
+// Makes the points of one space what kernels are launched with.
+class PointReader {
+ public:
+  // Throws Error{usage} naming a field of Launch that is no parameter of the space.
+  explicit PointReader(const Space& space);
+  // A code point leaves splits and reduce zero.
+  Launch operator()(const Point& point) const;
+
+ private:
+  std::vector<std::size_t> places_;  // of the fields of Launch, in for_each order
+};
+
+// A diverse sample of at most `count` code points that can be launched. Every value of every
+// parameter that any such point has occurs, as far as `count` goes; beyond that only `promising`
+// points are taken, such that values occur as evenly as the constraints let them. The first n of a
+// larger sample are the sample of n.
+std::vector<Point> spread(const Space& space, std::size_t count, std::uint64_t seed,
+                          const std::function<bool(const Point&)>& promising);
+
+// Up to `count` code points not in `known`, each differing from one of `best` (best first, which
+// take turns) in one parameter, or where that is exhausted in two. Promising ones only.
+std::vector<Point> neighbours(const Space& space, const std::vector<Point>& best,
+                              const std::set<Point>& known, std::size_t count, std::uint64_t seed,
+                              const std::function<bool(const Point&)>& promising);
+
+// How a code may be launched.
+struct LaunchChoice {
+  Splits splits;
+  ReduceConfig reduce;
+};
+std::vector<LaunchChoice> launch_choices(const Space& space, const PointReader& reader,
+                                         const Point& code);
+
+// One way to launch one of the codes that compiled, with its predicted time.
+struct Candidate {
+  std::size_t code = 0;
+  Launch launch = {};
+  double predicted_us = 0;
+};
+
+using ReduceId = std::pair<int, int>;  // block_h, waves
+inline ReduceId reduce_id(const ReduceConfig& config) { return {config.block_h, config.waves}; }
+
+// The best `count` launches of a code for a problem, by predicted time and then by place in
+// `choices`; one for each Splits that works differently. Choices with an excluded reduce kernel are
+// left out where there is something to reduce.
+std::vector<Candidate> best_launches(const Arch& arch, const ProblemRecord& problem,
+                                     std::size_t code, const Config& config,
+                                     const Resources& resources,
+                                     const std::vector<LaunchChoice>& choices, std::size_t count,
+                                     const std::set<ReduceId>& excluded);
+
+// The codes (below `codes`) whose neighbourhoods deserve a look, best first, at most `count`: first
+// the best of each problem, then by the geometric mean over the problems of predicted time over
+// that problem's best. Each problem's candidates are sorted by time.
+std::vector<std::size_t> best_codes(const std::vector<std::vector<Candidate>>& by_problem,
+                                    std::size_t codes, std::size_t count);
+
+}  // namespace mla
