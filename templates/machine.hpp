@@ -3,26 +3,24 @@
 // The verbs that the kernel templates are written in, spelled for the machine the compiler targets.
 //
 // A template never sees a lane. What a wave holds is one of these, all sized by M = Config::mfma:
-//   RawStrip     M gathered cache rows as they came from memory, or the groups of 64 columns of them a wave gathers
-//   KeyFragment  M keys x 64 columns, bf16            QueryFragment  M heads x 64 columns, bf16
-//   ScoreTile    M keys x M heads, fp32               WeightTile     M keys x M heads, bf16
-//   OutputPanel  M heads x 4M columns, fp32           PerHead        a number for each of M heads
-// PerHead is an array of kCount numbers; arithmetic on it is written element by element, and a statistic gathered from
-// a wave's own scores is partial until combine_max() or combine_sum() made it the same wherever the head is held.
+//   RawStrip     M gathered cache rows as they came from memory, or the groups of 64 columns of
+//   them a wave gathers KeyFragment  M keys x 64 columns, bf16            QueryFragment  M heads x
+//   64 columns, bf16 ScoreTile    M keys x M heads, fp32               WeightTile     M keys x M
+//   heads, bf16 OutputPanel  M heads x 4M columns, fp32           PerHead        a number for each
+//   of M heads
+// PerHead is an array of kCount numbers; arithmetic on it is written element by element, and a
+// statistic gathered from a wave's own scores is partial until combine_max() or combine_sum() made
+// it the same wherever the head is held.
 //
-// The host's spelling (machine_host.hpp) keeps each whole tile in plain arrays, and is the specification of the others.
-
-#include "sparse_mla_config.hpp"
+// The host's spelling (machine_host.hpp) keeps each whole tile in plain arrays, and is the
+// specification of the others.
 
 #if defined(__AMDGCN__) || defined(__HIP_DEVICE_COMPILE__)
-#include "machine_gfx9.hpp"
-#include "machine_gfx9_tiles.hpp"
 #include "machine_gfx9_products.hpp"
 #elif defined(__CUDACC__) || defined(__CUDACC_RTC__)
 #include "machine_sm90.hpp"
-#include "machine_sm90_tiles.hpp"
 #include "machine_sm90_products.hpp"
+#include "machine_sm90_tiles.hpp"
 #else
-#include "machine_host.hpp"
 #include "machine_host_products.hpp"
 #endif

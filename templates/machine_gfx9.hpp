@@ -3,12 +3,14 @@
 // gfx950 (CDNA 4) and gfx942 (CDNA 3): the wave, its memories, and e4m3 to bf16.
 
 #define MLA_DEVICE static __device__ inline __attribute__((always_inline))
+#include "sparse_mla_config.hpp"
+
 #define MLA_LAMBDA __attribute__((always_inline))
 #define MLA_UNROLL _Pragma("unroll")
-#define MLA_KERNEL(config)                                                                  \
-  __global__ __attribute__((amdgpu_flat_work_group_size(::mla::threads(config, 64),         \
-                                                        ::mla::threads(config, 64)),        \
-                            amdgpu_waves_per_eu(::mla::waves_per_simd(config))))
+#define MLA_KERNEL(config)                                                                 \
+  __global__ __attribute__((                                                               \
+      amdgpu_flat_work_group_size(::mla::threads(config, 64), ::mla::threads(config, 64)), \
+      amdgpu_waves_per_eu(::mla::waves_per_simd(config))))
 
 namespace mla {
 
@@ -17,7 +19,8 @@ constexpr int waves_per_simd(const ReduceConfig&) { return 1; }
 
 constexpr int kLanes = 64;
 #if defined(__gfx950__)
-constexpr bool kHasWideMfma = true;  // K = 32 (16x16) and 16 (32x32), ds_read_b64_tr_b16, scaled conversions
+constexpr bool kHasWideMfma =
+    true;  // K = 32 (16x16) and 16 (32x32), ds_read_b64_tr_b16, scaled conversions
 #else
 constexpr bool kHasWideMfma = false;
 #endif
@@ -39,7 +42,8 @@ MLA_DEVICE int wave_id() {
   return __builtin_amdgcn_readfirstlane(static_cast<int>(__builtin_amdgcn_workitem_id_x()) >> 6);
 }
 MLA_DEVICE Dim3 workgroup_id() {
-  return {__builtin_amdgcn_workgroup_id_x(), __builtin_amdgcn_workgroup_id_y(), __builtin_amdgcn_workgroup_id_z()};
+  return {__builtin_amdgcn_workgroup_id_x(), __builtin_amdgcn_workgroup_id_y(),
+          __builtin_amdgcn_workgroup_id_z()};
 }
 // Waits for every wave of the workgroup; what they wrote to LDS before it is visible after it.
 MLA_DEVICE void barrier() {
@@ -73,7 +77,8 @@ MLA_DEVICE T global_read(GlobalPtr p) {
 }
 template <typename T>
 MLA_DEVICE void global_write(void* base, long long byte, T value) {
-  *(__attribute__((address_space(1))) T*)((__attribute__((address_space(1))) unsigned char*)base + byte) = value;
+  *(__attribute__((address_space(1)))
+    T*)((__attribute__((address_space(1))) unsigned char*)base + byte) = value;
 }
 
 // The value of the lane whose number differs in one bit.
@@ -105,7 +110,8 @@ MLA_DEVICE float scale_of(unsigned byte) {
 }
 
 // Four e4m3 bytes times a scale, as four bf16. Exact: 3 mantissa bits times a power of two.
-// NaN bytes come out as NaN, except OCP NaN on gfx942, whose converter knows FNUZ only: see needs_scrub().
+// NaN bytes come out as NaN, except OCP NaN on gfx942, whose converter knows FNUZ only: see
+// needs_scrub().
 MLA_DEVICE u32x2 dequantise_word(unsigned word, float scale, Fp8Format format) {
 #if defined(__gfx950__)
   const bf16x2 low = __builtin_amdgcn_cvt_scalef32_pk_bf16_fp8(word, scale, false);
@@ -113,14 +119,16 @@ MLA_DEVICE u32x2 dequantise_word(unsigned word, float scale, Fp8Format format) {
   return {__builtin_bit_cast(unsigned, low), __builtin_bit_cast(unsigned, high)};
 #else
   if (format == Fp8Format::ocp) {
-    // FNUZ reads an OCP byte as half its value, and OCP's -0 (0x80) as NaN: drop the sign of zeros, double the scale.
+    // FNUZ reads an OCP byte as half its value, and OCP's -0 (0x80) as NaN: drop the sign of zeros,
+    // double the scale.
     word &= ((word & 0x7f7f7f7fu) + 0x7f7f7f7fu) | 0x7f7f7f7fu;
     scale *= 2.0f;
   }
   const f32x2 low = __builtin_amdgcn_cvt_pk_f32_fp8(static_cast<int>(word), false) * scale;
   const f32x2 high = __builtin_amdgcn_cvt_pk_f32_fp8(static_cast<int>(word), true) * scale;
   const auto pack = [](f32x2 v) MLA_LAMBDA {
-    return __builtin_amdgcn_perm(__builtin_bit_cast(unsigned, v.y), __builtin_bit_cast(unsigned, v.x), 0x07060302u);
+    return __builtin_amdgcn_perm(__builtin_bit_cast(unsigned, v.y),
+                                 __builtin_bit_cast(unsigned, v.x), 0x07060302u);
   };
   return {pack(low), pack(high)};
 #endif

@@ -2,6 +2,8 @@
 
 // gfx950 and gfx942: the two products, the softmax between them, and what becomes of the output.
 
+#include "machine_gfx9_tiles.hpp"
+
 namespace mla {
 
 // ---- scores ----
@@ -24,8 +26,8 @@ template <Config c>
 MLA_DEVICE void multiply(ScoreTile<c.mfma>& s, const KeyFragment<c>& k, const QueryFragment<c>& q) {
   MLA_UNROLL for (int i = 0; i < c.mfma / 8; ++i) mma8<c.mfma>(s.v, k.steps[i], q.steps[i]);
 }
-// Whether the strip must be scrubbed: a NaN in a key makes each of its scores NaN, so the scores tell, and only what
-// does not show in them is searched for.
+// Whether the strip must be scrubbed: a NaN in a key makes each of its scores NaN, so the scores
+// tell, and only what does not show in them is searched for.
 template <Config c>
 MLA_DEVICE bool needs_scrub(const RawStrip<c>& raw, const ScoreTile<c.mfma>& s) {
   bool nan = false;
@@ -64,16 +66,18 @@ MLA_DEVICE void raise_to_max(PerHead<M>& partial, const ScoreTile<M>& s) {
 }
 template <int M>
 MLA_DEVICE void combine_max(PerHead<M>& p) {
-  MLA_UNROLL for (int bit = M; bit < kLanes; bit *= 2) p.v[0] = maximum(p.v[0], from_lane_xor(p.v[0], bit));
+  MLA_UNROLL for (int bit = M; bit < kLanes; bit *= 2) p.v[0] =
+      maximum(p.v[0], from_lane_xor(p.v[0], bit));
 }
 template <int M>
 MLA_DEVICE void combine_sum(PerHead<M>& p) {
   MLA_UNROLL for (int bit = M; bit < kLanes; bit *= 2) p.v[0] += from_lane_xor(p.v[0], bit);
 }
-// exp2(score * scale - offset) as bf16. The lane's share of `sum` grows by what bf16 kept, that of `exact` by the whole.
+// exp2(score * scale - offset) as bf16. The lane's share of `sum` grows by what bf16 kept, that of
+// `exact` by the whole.
 template <int M>
-MLA_DEVICE WeightTile<M> weigh(const ScoreTile<M>& s, float scale, const PerHead<M>& offset, PerHead<M>& sum,
-                               PerHead<M>& exact) {
+MLA_DEVICE WeightTile<M> weigh(const ScoreTile<M>& s, float scale, const PerHead<M>& offset,
+                               PerHead<M>& sum, PerHead<M>& exact) {
   WeightTile<M> w;
   MLA_UNROLL for (int q = 0; q < M * M / kLanes / 4; ++q) {
     float p[4];
@@ -90,15 +94,21 @@ MLA_DEVICE WeightTile<M> weigh(const ScoreTile<M>& s, float scale, const PerHead
   }
   return w;
 }
-// The head of the tile that element i of a PerHead belongs to, and whether this lane is the one to write it.
+// The head of the tile that element i of a PerHead belongs to, and whether this lane is the one to
+// write it.
 template <int M>
-MLA_DEVICE int head_of(int) { return lane_row<M>(); }
+MLA_DEVICE int head_of(int) {
+  return lane_row<M>();
+}
 template <int M>
-MLA_DEVICE bool speaks_for_head() { return lane_part<M>() == 0; }
+MLA_DEVICE bool speaks_for_head() {
+  return lane_part<M>() == 0;
+}
 
 // Statistics of a head tile through LDS, [head][max, sum, exact].
 template <int M>
-MLA_DEVICE void write_statistics(LdsPtr p, const PerHead<M>& max, const PerHead<M>& sum, const PerHead<M>& exact) {
+MLA_DEVICE void write_statistics(LdsPtr p, const PerHead<M>& max, const PerHead<M>& sum,
+                                 const PerHead<M>& exact) {
   if (!speaks_for_head<M>()) return;
   lds_write(p + 12 * lane_row<M>(), max.v[0]);
   lds_write(p + 12 * lane_row<M>() + 4, sum.v[0]);
@@ -113,12 +123,14 @@ MLA_DEVICE void read_statistics(LdsPtr p, PerHead<M>& max, PerHead<M>& sum, PerH
 // Which keys of a strip are there, through LDS.
 MLA_DEVICE void write_mask(LdsPtr p, unsigned keys) { lds_write(p, keys); }
 MLA_DEVICE unsigned read_mask(LdsPtr p) {
-  return static_cast<unsigned>(__builtin_amdgcn_readfirstlane(static_cast<int>(lds_read<unsigned>(p))));
+  return static_cast<unsigned>(
+      __builtin_amdgcn_readfirstlane(static_cast<int>(lds_read<unsigned>(p))));
 }
 
 // ---- values ----
 
-// 4 keys (from `row0`, less 4 * lane_part) at this lane's column of each of the panel's four column tiles.
+// 4 keys (from `row0`, less 4 * lane_part) at this lane's column of each of the panel's four column
+// tiles.
 struct ValueChunk {
   u32x2 tiles[4];
 };
@@ -130,16 +142,18 @@ MLA_DEVICE ValueChunk read_values(LdsPtr tile, int row0, int column0) {
   ValueChunk v;
   if constexpr (c.value_read == ValueRead::transposing) {
 #if defined(__gfx950__)
-    // Each 16 lanes read 4 rows x 16 columns, lane t the columns 4 (t % 4) of row t / 4, and get column t of the 4 rows.
+    // Each 16 lanes read 4 rows x 16 columns, lane t the columns 4 (t % 4) of row t / 4, and get
+    // column t of the 4 rows.
     using i16x4 = short __attribute__((ext_vector_type(4)));
     const int t = lane_id() % 16, half = M == 32 ? lane_id() / 16 % 2 : 0;
     MLA_UNROLL for (int n = 0; n < 4; ++n) {
       const LdsPtr p = tile_at<c>(tile, row + t / 4, column0 + n * M + 16 * half + 4 * (t % 4));
-      v.tiles[n] = __builtin_bit_cast(
-          u32x2, __builtin_amdgcn_ds_read_tr16_b64_v4i16((__attribute__((address_space(3))) i16x4*)p));
+      v.tiles[n] = __builtin_bit_cast(u32x2, __builtin_amdgcn_ds_read_tr16_b64_v4i16(
+                                                 (__attribute__((address_space(3))) i16x4*)p));
     }
 #else
-    static_assert(c.value_read != ValueRead::transposing, "this arch has no transposing LDS read: choose permuting");
+    static_assert(c.value_read != ValueRead::transposing,
+                  "this arch has no transposing LDS read: choose permuting");
 #endif
   } else if constexpr (c.value_read == ValueRead::permuting) {
     u32x2 rows[4];
@@ -158,7 +172,8 @@ MLA_DEVICE ValueChunk read_values(LdsPtr tile, int row0, int column0) {
       MLA_UNROLL for (int i = 0; i < 4; ++i) {
         e[i] = lds_read<unsigned short>(tile_at<c>(tile, row + i, column0 + n * M + lane_row<M>()));
       }
-      v.tiles[n] = u32x2{e[0] | static_cast<unsigned>(e[1]) << 16, e[2] | static_cast<unsigned>(e[3]) << 16};
+      v.tiles[n] =
+          u32x2{e[0] | static_cast<unsigned>(e[1]) << 16, e[2] | static_cast<unsigned>(e[3]) << 16};
     }
   }
   return v;
@@ -181,16 +196,21 @@ MLA_DEVICE void multiply(OutputPanel<M>& o, const PerHead<M>& factor) {
   MLA_UNROLL for (auto& tile : o.tiles) tile *= factor.v[0];
 }
 
-// out += P V over kStrips strips of the tile, for the panel that begins at the tile's column0, for every head tile.
+// out += P V over kStrips strips of the tile, for the panel that begins at the tile's column0, for
+// every head tile.
 template <Config c, int kStrips, int kHeadTiles>
 MLA_DEVICE void accumulate(OutputPanel<c.mfma>* const (&out)[kHeadTiles], LdsPtr tile, int column0,
                            const WeightTile<c.mfma> (&weights)[kStrips][kHeadTiles]) {
   constexpr int M = c.mfma;
   constexpr int kPerStrip = M * M / kLanes / 4, kChunks = kStrips * kPerStrip;
-  const auto row = [](int chunk) MLA_LAMBDA { return chunk / kPerStrip * M + chunk % kPerStrip * 8; };
-  const auto weight = [&](int chunk, int h) MLA_LAMBDA { return weights[chunk / kPerStrip][h].chunks[chunk % kPerStrip]; };
+  const auto row = [](int chunk)
+                       MLA_LAMBDA { return chunk / kPerStrip * M + chunk % kPerStrip * 8; };
+  const auto weight = [&](int chunk, int h) MLA_LAMBDA {
+    return weights[chunk / kPerStrip][h].chunks[chunk % kPerStrip];
+  };
   MLA_UNROLL for (int i = 0; i + 1 < kChunks; i += 2) {
-    const ValueChunk a = read_values<c>(tile, row(i), column0), b = read_values<c>(tile, row(i + 1), column0);
+    const ValueChunk a = read_values<c>(tile, row(i), column0),
+                     b = read_values<c>(tile, row(i + 1), column0);
     MLA_UNROLL for (int n = 0; n < 4; ++n) {
       const u32x4 v{a.tiles[n].x, a.tiles[n].y, b.tiles[n].x, b.tiles[n].y};
       MLA_UNROLL for (int h = 0; h < kHeadTiles; ++h) {
@@ -202,14 +222,16 @@ MLA_DEVICE void accumulate(OutputPanel<c.mfma>* const (&out)[kHeadTiles], LdsPtr
   if constexpr (kChunks % 2 != 0) {
     const ValueChunk a = read_values<c>(tile, row(kChunks - 1), column0);
     MLA_UNROLL for (int n = 0; n < 4; ++n) {
-      MLA_UNROLL for (int h = 0; h < kHeadTiles; ++h) mma4<M>(out[h]->tiles[n], a.tiles[n], weight(kChunks - 1, h));
+      MLA_UNROLL for (int h = 0; h < kHeadTiles; ++h)
+          mma4<M>(out[h]->tiles[n], a.tiles[n], weight(kChunks - 1, h));
     }
   }
 }
 
-// A lane's results of a panel as runs of four columns of its head: run x begins at column run_column(x) of the panel.
+// A lane's results of a panel as runs of four columns of its head: run x begins at column
+// run_column(x) of the panel.
 template <int M>
-constexpr int kRuns = M * M / kLanes;
+constexpr int kRuns = M* M / kLanes;
 template <Config c>
 MLA_DEVICE f32x4 run_of(const OutputPanel<c.mfma>& o, int x) {
   constexpr int M = c.mfma;
@@ -233,26 +255,30 @@ MLA_DEVICE int run_column(int x) {
   }
 }
 
-// Writes the panel's rows of the first `heads` heads as bf16, times a factor a head. `row` is the first head's row.
+// Writes the panel's rows of the first `heads` heads as bf16, times a factor a head. `row` is the
+// first head's row.
 template <Config c>
-MLA_DEVICE void write_output(void* out, long long row, long long head_stride, int heads, int column0,
-                             const OutputPanel<c.mfma>& o, const PerHead<c.mfma>& factor) {
+MLA_DEVICE void write_output(void* out, long long row, long long head_stride, int heads,
+                             int column0, const OutputPanel<c.mfma>& o,
+                             const PerHead<c.mfma>& factor) {
   constexpr int M = c.mfma;
   if (lane_row<M>() >= heads) return;
   const long long base = row + lane_row<M>() * head_stride + column0;
   MLA_UNROLL for (int x = 0; x < kRuns<M>; ++x) {
     const f32x4 v = run_of<c>(o, x) * factor.v[0];
-    global_write(out, 2 * (base + run_column<c>(x)), u32x2{pack_bf16(v[0], v[1]), pack_bf16(v[2], v[3])});
+    global_write(out, 2 * (base + run_column<c>(x)),
+                 u32x2{pack_bf16(v[0], v[1]), pack_bf16(v[2], v[3])});
   }
 }
 // The same as fp32 and as it stands, for a split's partial result.
 template <Config c>
-MLA_DEVICE void write_partial(float* out, long long row, long long head_stride, int heads, int column0,
-                              const OutputPanel<c.mfma>& o) {
+MLA_DEVICE void write_partial(float* out, long long row, long long head_stride, int heads,
+                              int column0, const OutputPanel<c.mfma>& o) {
   constexpr int M = c.mfma;
   if (lane_row<M>() >= heads) return;
   const long long base = row + lane_row<M>() * head_stride + column0;
-  MLA_UNROLL for (int x = 0; x < kRuns<M>; ++x) global_write(out, 4 * (base + run_column<c>(x)), run_of<c>(o, x));
+  MLA_UNROLL for (int x = 0; x < kRuns<M>; ++x)
+      global_write(out, 4 * (base + run_column<c>(x)), run_of<c>(o, x));
 }
 
 // A panel through LDS, from one wave to the same lanes of another.
@@ -295,14 +321,17 @@ MLA_DEVICE void add_scaled(RowPart<kColumns>& row, const float* from, float fact
   const GlobalPtr p = (GlobalPtr)from + 4 * kMine * lane_id();
   MLA_UNROLL for (int i = 0; i < kMine; i += kVector) {
     const Vector x = global_read<Vector>(p + 4 * i);
-    MLA_UNROLL for (int k = 0; k < kVector; ++k) row.v[i + k] = __builtin_fmaf(x[k], factor, row.v[i + k]);
+    MLA_UNROLL for (int k = 0; k < kVector; ++k) row.v[i + k] =
+        __builtin_fmaf(x[k], factor, row.v[i + k]);
   }
 }
 template <int kColumns>
-MLA_DEVICE void write_row(void* out, long long element, const RowPart<kColumns>& row, float factor) {
+MLA_DEVICE void write_row(void* out, long long element, const RowPart<kColumns>& row,
+                          float factor) {
   constexpr int kMine = RowPart<kColumns>::kMine;
   MLA_UNROLL for (int i = 0; i < kMine; i += 2) {
-    global_write(out, 2 * (element + kMine * lane_id() + i), pack_bf16(row.v[i] * factor, row.v[i + 1] * factor));
+    global_write(out, 2 * (element + kMine * lane_id() + i),
+                 pack_bf16(row.v[i] * factor, row.v[i + 1] * factor));
   }
 }
 MLA_DEVICE bool speaks_for_wave() { return lane_id() == 0; }

@@ -1,52 +1,15 @@
 #pragma once
 
-// gfx950 and gfx942: tiles over the 64 lanes of a wave, and the verbs on them.
-//
-// With M = Config::mfma, lane l holds of every operand the row (key, head or column) r = l % M and, of the contraction,
-// the part j = l / M of kParts = 64 / M. Results hold column r = l % M and the rows result_row(j, i), i = 0 .. M*M/64-1.
-// QK computes scores^T = K Q^T (rows are keys, columns heads) and PV computes out^T = V^T P^T (rows are output columns,
-// columns heads), so that P leaves QK in the very lanes in which PV wants it, and a head's statistics stay in its lanes.
-// The contraction over a head's 512 columns may run in any order that both operands share: a lane takes `width`
-// consecutive columns of each run, width * kParts columns long, which lets it load 16 bytes at a time.
-// Lane layouts of the matrix instructions: AMD CDNA 3 and CDNA 4 ISA guides, "matrix arithmetic instructions".
+// gfx950 and gfx942: bf16 fragments of keys and queries, and the tile of keys in LDS.
+
+#include "machine_gfx9_gather.hpp"
 
 namespace mla {
 
-template <int M>
-struct PerHead {
-  static constexpr int kCount = 1;
-  float v[1];
-};
-
-template <Config c>
-struct Shape {
-  static constexpr int M = c.mfma;
-  static constexpr int kParts = kLanes / M;
-  static constexpr int kValues = M * M / kLanes;  // results a lane holds: 4 or 16
-  static constexpr int kWords = M / 2;            // 32-bit words of bf16 a lane holds of 64 columns
-  static constexpr bool kKeysThroughLds = c.wave_split == WaveSplit::heads;
-  // e4m3 bytes a lane takes from a run; direct loads always build 16.
-  static constexpr int kLoad = c.load_path == LoadPath::direct ? 16 : c.load_width;
-};
-
-template <int M>
-MLA_DEVICE int lane_row() { return lane_id() % M; }
-template <int M>
-MLA_DEVICE int lane_part() { return lane_id() / M; }
-// Row of result i, less the 4 * lane_part() that every result has.
-template <int M>
-MLA_DEVICE constexpr int result_row(int i) { return M == 16 ? i : 8 * (i / 4) + i % 4; }
-
-// Columns that follow each other in a lane's fragment of group g as the QK operands hold it.
-template <Config c>
-MLA_DEVICE constexpr int operand_width(bool rope) {
-  return Shape<c>::kKeysThroughLds ? 8 : (rope ? Shape<c>::kLoad / 2 : Shape<c>::kLoad);
-}
-
 // ---- the bf16 tile in LDS: row-major, one row a key ----
 
-// Permutes the 16-byte chunks of a row, so that neither 16 rows at one chunk (writes, QK reads) nor 4 rows at two chunks
-// (transposing reads) meet in a bank.
+// Permutes the 16-byte chunks of a row, so that neither 16 rows at one chunk (writes, QK reads) nor
+// 4 rows at two chunks (transposing reads) meet in a bank.
 template <Config c>
 MLA_DEVICE int swizzle(int row) {
   if constexpr (tile_row_bytes(c) >= 256) return 2 * (row % 8) + row / 8 % 2;
@@ -57,216 +20,6 @@ MLA_DEVICE LdsPtr tile_at(LdsPtr tile, int row, int column) {
   int byte = 2 * column;
   if constexpr (c.lds_layout == LdsLayout::swizzled) byte ^= swizzle<c>(row) << 4;
   return tile + row * tile_row_bytes(c) + byte;
-}
-
-// ---- gathering ----
-
-// One scope as a wave reads it for one token.
-struct ScopeView {
-  GlobalPtr cache;
-  GlobalPtr indices;  // of this token
-  int length;
-  long long page_stride;
-  int page_size;
-  int rows;
-  Fp8Format format;
-};
-
-MLA_DEVICE ScopeView open_scope(const CacheScope& scope, int token) {
-  ScopeView v{};
-  if (scope.indptr == nullptr) return v;
-  const GlobalPtr indptr = (GlobalPtr)scope.indptr + 4ll * token;
-  const int first = __builtin_amdgcn_readfirstlane(global_read<int>(indptr));
-  const int last = __builtin_amdgcn_readfirstlane(global_read<int>(indptr + 4));
-  v.cache = (GlobalPtr)scope.cache;
-  v.indices = (GlobalPtr)scope.indices + 4ll * first;
-  v.length = last - first;
-  v.page_stride = scope.page_stride;
-  v.page_size = scope.page_size;
-  v.rows = scope.rows;
-  v.format = scope.format;
-  return v;
-}
-
-template <Config c>
-struct RawStrip {
-  static constexpr int kUnits = gathered_groups(c);
-  u32x4 words[kUnits][Shape<c>::kWords / 4];  // NoPE groups use the first half
-  u32x2 scales;      // the row's 7 scale bytes and its pad byte
-  unsigned keys;     // one bit for each row that is there
-  Fp8Format format;  // the same for the whole strip
-  LdsPtr staged;     // where direct loads put the strip
-};
-
-// The slots of the strip that begins at `position` of the list: each lane its row's; -1 past the end.
-template <Config c>
-using Slots = int;
-template <Config c>
-MLA_DEVICE Slots<c> load_slots(const ScopeView& scope, int position) {
-  const int p = position + lane_row<c.mfma>();
-  return p < scope.length && p >= 0 ? global_read<int>(scope.indices + 4ll * p) : -1;
-}
-
-template <Config c>
-MLA_DEVICE void direct_load(GlobalPtr from, LdsPtr to) {
-#if defined(__gfx950__)
-  if constexpr (c.load_width == 16) {
-    __builtin_amdgcn_global_load_lds((__attribute__((address_space(1))) void*)from, to, 16, 0, 0);
-    return;
-  }
-#endif
-  MLA_UNROLL for (int i = 0; i < 4; ++i) {
-    __builtin_amdgcn_global_load_lds((__attribute__((address_space(1))) void*)(from + 4 * i), to + 256 * i, 4, 0, 0);
-  }
-}
-
-// This lane's kBytes of one group of its row.
-template <Config c, int kBytes>
-MLA_DEVICE void load_group(u32x4 (&words)[Shape<c>::kWords / 4], GlobalPtr from) {
-  using S = Shape<c>;
-  MLA_UNROLL for (int i = 0; i < kBytes / 16; ++i) {
-    if constexpr (S::kLoad == 16) {
-      words[i] = global_read<u32x4>(from + i * 16 * S::kParts);
-    } else {
-      const u32x2 low = global_read<u32x2>(from + 2 * i * 8 * S::kParts);
-      const u32x2 high = global_read<u32x2>(from + (2 * i + 1) * 8 * S::kParts);
-      words[i] = u32x4{low.x, low.y, high.x, high.y};
-    }
-  }
-}
-
-// Starts loading the rows of the slots; kUnits groups from `first_group` on. Rows of slots that are not there hold
-// zeros after fetch(). A strip without any row loads nothing.
-template <Config c>
-MLA_DEVICE void gather(RawStrip<c>& raw, const ScopeView& scope, Slots<c> slot, int first_group, LdsPtr staging) {
-  using S = Shape<c>;
-  const bool there = slot >= 0 && slot < scope.rows;
-  const unsigned long long lanes = __builtin_amdgcn_ballot_w64(there);
-  raw.keys = static_cast<unsigned>(lanes) & (S::M == 32 ? 0xffffffffu : 0xffffu);
-  raw.format = scope.format;
-  raw.staged = staging;
-  if (raw.keys == 0) return;
-  // Lanes without a row read a neighbour's instead of branching; fetch() clears what they got.
-  if (!there) slot = __builtin_amdgcn_readlane(slot, __builtin_ctz(raw.keys));
-  int page, in_page;
-  if ((scope.page_size & (scope.page_size - 1)) == 0) {
-    page = slot >> __builtin_ctz(static_cast<unsigned>(scope.page_size));
-    in_page = slot & (scope.page_size - 1);
-  } else {
-    page = static_cast<int>(static_cast<unsigned>(slot) / static_cast<unsigned>(scope.page_size));
-    in_page = slot - page * scope.page_size;
-  }
-  const GlobalPtr base = scope.cache + page * scope.page_stride;
-  const GlobalPtr row = base + in_page * kRowBytes + lane_part<S::M>() * S::kLoad;
-  const GlobalPtr scales = base + scope.page_size * kRowBytes + in_page * kScaleBytes;
-  if constexpr (c.load_path == LoadPath::direct) {
-    // Hidden from the optimizer, which would keep the address of every load in a scalar register across the loop.
-    unsigned base = (unsigned)staging;
-    asm volatile("" : "+s"(base));
-    const LdsPtr to = (LdsPtr)base;
-    MLA_UNROLL for (int u = 0; u < RawStrip<c>::kUnits; ++u) {
-      const int bytes = u == kGroups - 1 ? 2 * S::M : S::M;
-      MLA_UNROLL for (int i = 0; i < bytes / 16; ++i) {
-        direct_load<c>(row + u * kGroupDim + i * 16 * S::kParts, to + u * S::M * kGroupDim + i * 1024);
-      }
-    }
-    MLA_UNROLL for (int i = 0; i < 2; ++i) {
-      __builtin_amdgcn_global_load_lds((__attribute__((address_space(1))) void*)(scales + 4 * i),
-                                       to + S::M * kRowBytes + 256 * i, 4, 0, 0);
-    }
-  } else {
-    raw.scales = global_read<u32x2>(scales);
-    MLA_UNROLL for (int u = 0; u < RawStrip<c>::kUnits; ++u) {
-      if (first_group + u == kGroups - 1) {
-        load_group<c, 2 * S::M>(raw.words[u], row + (kGroups - 1) * kGroupDim);
-      } else {
-        load_group<c, S::M>(raw.words[u], row + (first_group + u) * kGroupDim);
-      }
-    }
-  }
-}
-
-// Completes the loads of a strip: its words are in registers, zero where a row is not there.
-template <Config c>
-MLA_DEVICE void fetch(RawStrip<c>& raw) {
-  using S = Shape<c>;
-  if constexpr (c.load_path == LoadPath::direct) {
-    if (raw.keys != 0) {
-      __builtin_amdgcn_s_waitcnt(0x0f70);  // vmcnt(0): what this wave loads into LDS it alone reads
-      const LdsPtr mine = raw.staged + lane_id() * (c.load_width == 16 ? 16 : 4);
-      MLA_UNROLL for (int u = 0; u < RawStrip<c>::kUnits; ++u) {
-        const int bytes = u == kGroups - 1 ? 2 * S::M : S::M;
-        MLA_UNROLL for (int i = 0; i < bytes / 16; ++i) {
-          const LdsPtr from = mine + u * S::M * kGroupDim + i * 1024;
-          if constexpr (c.load_width == 16) {
-            raw.words[u][i] = lds_read<u32x4>(from);
-          } else {
-            MLA_UNROLL for (int k = 0; k < 4; ++k) raw.words[u][i][k] = lds_read<unsigned>(from + 256 * k);
-          }
-        }
-      }
-      const LdsPtr scales = raw.staged + S::M * kRowBytes + lane_id() * 4;
-      raw.scales = u32x2{lds_read<unsigned>(scales), lds_read<unsigned>(scales + 256)};
-    }
-  }
-  if (raw.keys != (S::M == 32 ? 0xffffffffu : 0xffffu)) {
-    const bool there = (raw.keys >> lane_row<S::M>() & 1u) != 0;
-    MLA_UNROLL for (auto& unit : raw.words) {
-      MLA_UNROLL for (u32x4& words : unit) words = there ? words : u32x4{0, 0, 0, 0};
-    }
-    raw.scales = there ? raw.scales : u32x2{0x7f7f7f7fu, 0x7f7f7f7fu};
-  }
-}
-
-// ---- what must not be NaN ----
-
-// 0x80 in each of the seven scale bytes that is 255.
-MLA_DEVICE u32x2 nan_scales(u32x2 scales) {
-  return ((scales & 0x7f7f7f7fu) + 0x01010101u) & scales & u32x2{0x80808080u, 0x00808080u};
-}
-template <Config c>
-MLA_DEVICE bool has_bad_scale(const RawStrip<c>& raw) {
-  const u32x2 bad = nan_scales(raw.scales);
-  return any_lane((bad.x | bad.y) != 0);
-}
-template <Config c>
-MLA_DEVICE unsigned scale_byte(const RawStrip<c>& raw, int g) {
-  return (g < 4 ? raw.scales.x : raw.scales.y) >> (8 * (g % 4)) & 255u;
-}
-// Whether a byte, half or scale of the strip is NaN.
-template <Config c>
-MLA_DEVICE bool has_nan(const RawStrip<c>& raw, int first_group) {
-  using S = Shape<c>;
-  unsigned found = 0;
-  MLA_UNROLL for (int u = 0; u < RawStrip<c>::kUnits; ++u) {
-    if (first_group + u == kGroups - 1) {
-      MLA_UNROLL for (int k = 0; k < S::kWords; ++k) found |= nan_halves(raw.words[u][k / 4][k % 4]);
-    } else {
-      MLA_UNROLL for (int k = 0; k < S::kWords / 2; ++k) found |= nan_bytes(raw.words[u][k / 4][k % 4], raw.format);
-    }
-  }
-  return any_lane(found != 0) || has_bad_scale<c>(raw);
-}
-// Sets every NaN of the strip to 0: an element, or a whole group of 64 where the scale is NaN.
-template <Config c>
-MLA_DEVICE void scrub(RawStrip<c>& raw, int first_group) {
-  using S = Shape<c>;
-  MLA_UNROLL for (int u = 0; u < RawStrip<c>::kUnits; ++u) {
-    const int g = first_group + u;
-    if (g == kGroups - 1) {
-      MLA_UNROLL for (int k = 0; k < S::kWords; ++k) {
-        const unsigned w = raw.words[u][k / 4][k % 4];
-        raw.words[u][k / 4][k % 4] = w & ~((nan_halves(w) >> 15) * 0xffffu);
-      }
-    } else {
-      const bool bad = scale_byte<c>(raw, g) == 255u;
-      MLA_UNROLL for (int k = 0; k < S::kWords / 2; ++k) {
-        const unsigned w = raw.words[u][k / 4][k % 4];
-        raw.words[u][k / 4][k % 4] = bad ? 0u : w & ~((nan_bytes(w, raw.format) >> 7) * 0xffu);
-      }
-    }
-  }
-  raw.scales ^= nan_scales(raw.scales);  // 255 becomes 127, a scale of one
 }
 
 // ---- fragments ----
@@ -306,7 +59,8 @@ MLA_DEVICE void store_runs(LdsPtr tile, int row, int column, const KeyFragment<c
   MLA_UNROLL for (int i = 0; i < S::M / kWidth; ++i) {
     const int at = column + (i * S::kParts + lane_part<S::M>()) * kWidth;
     if constexpr (kWidth == 4) {
-      lds_write(tile_at<c>(tile, row, at), u32x2{k.steps[i / 2][2 * (i % 2)], k.steps[i / 2][2 * (i % 2) + 1]});
+      lds_write(tile_at<c>(tile, row, at),
+                u32x2{k.steps[i / 2][2 * (i % 2)], k.steps[i / 2][2 * (i % 2) + 1]});
     } else {
       MLA_UNROLL for (int w = 0; w < kWidth; w += 8) {
         lds_write(tile_at<c>(tile, row, at + w), k.steps[(i * kWidth + w) / 8]);
@@ -332,8 +86,8 @@ MLA_DEVICE KeyFragment<c> load_keys(LdsPtr tile, int row0, int g) {
   using S = Shape<c>;
   KeyFragment<c> k;
   MLA_UNROLL for (int i = 0; i < S::M / 8; ++i) {
-    k.steps[i] = lds_read<u32x4>(
-        tile_at<c>(tile, row0 + lane_row<S::M>(), g * kGroupDim + (i * S::kParts + lane_part<S::M>()) * 8));
+    k.steps[i] = lds_read<u32x4>(tile_at<c>(
+        tile, row0 + lane_row<S::M>(), g * kGroupDim + (i * S::kParts + lane_part<S::M>()) * 8));
   }
   return k;
 }
@@ -363,12 +117,12 @@ MLA_DEVICE QueryFragment<c> read_query(GlobalPtr row, int g) {
   }
   return q;
 }
-// q: bf16 rows of the head tile, `head_stride` elements apart, `heads` >= 1 of them there; what the rows past them
-// hold is not used. Waves that share a region of LDS each load the groups g with g % sharers == sharer; the caller puts
-// a barrier behind.
+// q: bf16 rows of the head tile, `head_stride` elements apart, `heads` >= 1 of them there; what the
+// rows past them hold is not used. Waves that share a region of LDS each load the groups g with g %
+// sharers == sharer; the caller puts a barrier behind.
 template <Config c>
-MLA_DEVICE void load_queries(Queries<c>& queries, const void* q, long long head_stride, int heads, LdsPtr region,
-                             int sharer, int sharers) {
+MLA_DEVICE void load_queries(Queries<c>& queries, const void* q, long long head_stride, int heads,
+                             LdsPtr region, int sharer, int sharers) {
   using S = Shape<c>;
   const int head = lane_row<S::M>() < heads ? lane_row<S::M>() : heads - 1;
   const GlobalPtr row = (GlobalPtr)q + 2 * head_stride * head;

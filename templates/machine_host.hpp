@@ -1,8 +1,9 @@
 #pragma once
 
-// The host: a wave is one fiber, a fragment holds its whole tile in plain arrays, rows first. This is what the verbs
-// mean; the other machines only spread the same tiles over lanes. Values that are bf16 elsewhere are kept as the floats
-// that bf16 can hold. See machine.hpp for the vocabulary and host_abi.hpp for who runs this.
+// The host: a wave is one fiber, a fragment holds its whole tile in plain arrays, rows first. This
+// is what the verbs mean; the other machines only spread the same tiles over lanes. Values that are
+// bf16 elsewhere are kept as the floats that bf16 can hold. See machine.hpp for the vocabulary and
+// host_abi.hpp for who runs this.
 
 #include "host_abi.hpp"
 
@@ -28,7 +29,9 @@ MLA_DEVICE float maximum(float a, float b) { return __builtin_fmaxf(a, b); }
 MLA_DEVICE bool speaks_for_wave() { return true; }
 
 template <int kBytes>
-MLA_DEVICE LdsPtr lds_region() { return mla_host_wave->shared_memory(mla_host_wave, kBytes); }
+MLA_DEVICE LdsPtr lds_region() {
+  return mla_host_wave->shared_memory(mla_host_wave, kBytes);
+}
 
 template <typename T>
 MLA_DEVICE T read_as(const void* p) {
@@ -37,7 +40,9 @@ MLA_DEVICE T read_as(const void* p) {
   return value;
 }
 template <typename T>
-MLA_DEVICE void write_as(void* p, T value) { __builtin_memcpy(p, &value, sizeof value); }
+MLA_DEVICE void write_as(void* p, T value) {
+  __builtin_memcpy(p, &value, sizeof value);
+}
 
 // ---- numbers ----
 
@@ -52,14 +57,16 @@ MLA_DEVICE float from_bf16(unsigned short x) { return from_bits(static_cast<unsi
 MLA_DEVICE float round_to_bf16(float x) { return from_bf16(to_bf16(x)); }
 MLA_DEVICE float read_bf16(const unsigned char* p) { return from_bf16(read_as<unsigned short>(p)); }
 
-// e4m3: sign, 4 bits of exponent, 3 of mantissa. OCP has bias 7 and NaN at 0x7f and 0xff, FNUZ bias 8 and NaN at 0x80.
+// e4m3: sign, 4 bits of exponent, 3 of mantissa. OCP has bias 7 and NaN at 0x7f and 0xff, FNUZ bias
+// 8 and NaN at 0x80.
 MLA_DEVICE float from_e4m3(unsigned byte, Fp8Format format) {
   const bool ocp = format == Fp8Format::ocp;
   if (ocp ? (byte & 0x7fu) == 0x7fu : byte == 0x80u) return __builtin_nanf("");
   const unsigned exponent = byte >> 3 & 15u, mantissa = byte & 7u;
   const unsigned bias = ocp ? 7 : 8;
-  const float magnitude = exponent == 0 ? static_cast<float>(mantissa) * from_bits((127 - 2 - bias) << 23)
-                                        : from_bits((exponent + 127 - bias) << 23 | mantissa << 20);
+  const float magnitude = exponent == 0
+                              ? static_cast<float>(mantissa) * from_bits((127 - 2 - bias) << 23)
+                              : from_bits((exponent + 127 - bias) << 23 | mantissa << 20);
   return byte >> 7 != 0 ? -magnitude : magnitude;
 }
 struct E4m3Table {
@@ -104,8 +111,9 @@ struct ScopeView {
 MLA_DEVICE ScopeView open_scope(const CacheScope& scope, int token) {
   if (scope.indptr == nullptr) return {};
   const int first = scope.indptr[token];
-  return {scope.cache,     scope.indices + first, scope.indptr[token + 1] - first, scope.page_stride,
-          scope.page_size, scope.rows,            scope.format};
+  return {scope.cache,       scope.indices + first, scope.indptr[token + 1] - first,
+          scope.page_stride, scope.page_size,       scope.rows,
+          scope.format};
 }
 
 template <Config c>
@@ -128,13 +136,15 @@ MLA_DEVICE Slots<c> load_slots(const ScopeView& scope, int position) {
 }
 
 template <Config c>
-MLA_DEVICE void gather(RawStrip<c>& raw, const ScopeView& scope, const Slots<c>& slots, int first_group,
-                       LdsPtr staging) {
+MLA_DEVICE void gather(RawStrip<c>& raw, const ScopeView& scope, const Slots<c>& slots,
+                       int first_group, LdsPtr staging) {
   raw.keys = 0;
   raw.format = scope.format;
   raw.staged = staging;
   const int from = first_group * kGroupDim;  // the RoPE group, the eighth, is 128 bytes long
-  const int to = first_group + gathered_groups(c) == kGroups ? kRowBytes : from + gathered_groups(c) * kGroupDim;
+  const int to = first_group + gathered_groups(c) == kGroups
+                     ? kRowBytes
+                     : from + gathered_groups(c) * kGroupDim;
   for (int r = 0; r < c.mfma; ++r) {
     const int slot = slots.v[r];
     if (slot < 0 || slot >= scope.rows) continue;
@@ -142,11 +152,14 @@ MLA_DEVICE void gather(RawStrip<c>& raw, const ScopeView& scope, const Slots<c>&
     const unsigned char* page = scope.cache + slot / scope.page_size * scope.page_stride;
     const long long in_page = slot % scope.page_size;
     unsigned char* row = c.load_path == LoadPath::direct ? staging + r * kRowBytes : raw.rows[r];
-    unsigned char* scales =
-        c.load_path == LoadPath::direct ? staging + c.mfma * kRowBytes + r * kScaleBytes : raw.scales[r];
-    __builtin_memcpy(row + from, page + in_page * kRowBytes + from, static_cast<unsigned long>(to - from));
-    __builtin_memcpy(scales, page + static_cast<long long>(scope.page_size) * kRowBytes + in_page * kScaleBytes,
-                     kScaleBytes);
+    unsigned char* scales = c.load_path == LoadPath::direct
+                                ? staging + c.mfma * kRowBytes + r * kScaleBytes
+                                : raw.scales[r];
+    __builtin_memcpy(row + from, page + in_page * kRowBytes + from,
+                     static_cast<unsigned long>(to - from));
+    __builtin_memcpy(
+        scales, page + static_cast<long long>(scope.page_size) * kRowBytes + in_page * kScaleBytes,
+        kScaleBytes);
   }
 }
 template <Config c>
@@ -176,7 +189,8 @@ MLA_DEVICE float raw_element(const RawStrip<c>& raw, int r, int column) {
 template <Config c>
 MLA_DEVICE bool has_nan(const RawStrip<c>& raw, int first_group) {
   for (int r = 0; r < c.mfma; ++r) {
-    for (int column = first_group * kGroupDim; column < (first_group + gathered_groups(c)) * kGroupDim; ++column) {
+    for (int column = first_group * kGroupDim;
+         column < (first_group + gathered_groups(c)) * kGroupDim; ++column) {
       const float x = raw_element(raw, r, column);
       if (x != x || group_is_nan(raw, r, column / kGroupDim)) return true;
     }
@@ -210,7 +224,8 @@ struct KeyFragment {
 };
 template <Config c>
 struct QueryFragment {
-  float v[kGroupDim][c.mfma];  // columns first, so that a key's products with all heads are one vector
+  float v[kGroupDim]
+         [c.mfma];  // columns first, so that a key's products with all heads are one vector
 };
 
 template <Config c>
@@ -219,7 +234,8 @@ MLA_DEVICE KeyFragment<c> dequantise(const RawStrip<c>& raw, int first_group, in
   KeyFragment<c> k;
   for (int r = 0; r < c.mfma; ++r) {
     const float scale = g == kGroups - 1 ? 1.0f : from_ue8m0(raw.scales[r][g]);
-    for (int i = 0; i < kGroupDim; ++i) k.v[r][i] = round_to_bf16(raw_element(raw, r, g * kGroupDim + i) * scale);
+    for (int i = 0; i < kGroupDim; ++i)
+      k.v[r][i] = round_to_bf16(raw_element(raw, r, g * kGroupDim + i) * scale);
   }
   return k;
 }
@@ -228,16 +244,19 @@ MLA_DEVICE unsigned char* tile_at(LdsPtr tile, int row, int column) {
   return tile + row * tile_row_bytes(c) + 2 * column;
 }
 template <Config c>
-MLA_DEVICE void store_keys(LdsPtr tile, int row0, int column, bool /*rope*/, const KeyFragment<c>& k) {
+MLA_DEVICE void store_keys(LdsPtr tile, int row0, int column, bool /*rope*/,
+                           const KeyFragment<c>& k) {
   for (int r = 0; r < c.mfma; ++r) {
-    for (int i = 0; i < kGroupDim; ++i) write_as(tile_at<c>(tile, row0 + r, column + i), to_bf16(k.v[r][i]));
+    for (int i = 0; i < kGroupDim; ++i)
+      write_as(tile_at<c>(tile, row0 + r, column + i), to_bf16(k.v[r][i]));
   }
 }
 template <Config c>
 MLA_DEVICE KeyFragment<c> load_keys(LdsPtr tile, int row0, int g) {
   KeyFragment<c> k;
   for (int r = 0; r < c.mfma; ++r) {
-    for (int i = 0; i < kGroupDim; ++i) k.v[r][i] = read_bf16(tile_at<c>(tile, row0 + r, g * kGroupDim + i));
+    for (int i = 0; i < kGroupDim; ++i)
+      k.v[r][i] = read_bf16(tile_at<c>(tile, row0 + r, g * kGroupDim + i));
   }
   return k;
 }
@@ -248,8 +267,8 @@ struct Queries {
   LdsPtr region;  // [group][column][head] bf16
 };
 template <Config c>
-MLA_DEVICE void load_queries(Queries<c>& queries, const void* q, long long head_stride, int heads, LdsPtr region,
-                             int sharer, int sharers) {
+MLA_DEVICE void load_queries(Queries<c>& queries, const void* q, long long head_stride, int heads,
+                             LdsPtr region, int sharer, int sharers) {
   queries.region = region;
   for (int g = 0; g < kGroups; ++g) {
     if (c.query_in == QueryIn::lds && g % sharers != sharer) continue;
@@ -272,7 +291,8 @@ MLA_DEVICE QueryFragment<c> query_group(const Queries<c>& queries, int g) {
   if constexpr (c.query_in == QueryIn::registers) return queries.held[g];
   QueryFragment<c> q;
   for (int i = 0; i < kGroupDim; ++i) {
-    for (int h = 0; h < c.mfma; ++h) q.v[i][h] = read_bf16(queries.region + 2 * ((g * kGroupDim + i) * c.mfma + h));
+    for (int h = 0; h < c.mfma; ++h)
+      q.v[i][h] = read_bf16(queries.region + 2 * ((g * kGroupDim + i) * c.mfma + h));
   }
   return q;
 }

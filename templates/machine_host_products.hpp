@@ -2,6 +2,8 @@
 
 // The host: the two products, the softmax between them, and what becomes of the output.
 
+#include "machine_host.hpp"
+
 namespace mla {
 
 template <int M>
@@ -51,9 +53,13 @@ MLA_DEVICE void mask(ScoreTile<M>& s, unsigned keys) {
   }
 }
 template <int M>
-MLA_DEVICE void write_scores(LdsPtr p, const ScoreTile<M>& s) { write_as(p, s); }
+MLA_DEVICE void write_scores(LdsPtr p, const ScoreTile<M>& s) {
+  write_as(p, s);
+}
 template <int M>
-MLA_DEVICE void read_scores(LdsPtr p, ScoreTile<M>& s) { s = read_as<ScoreTile<M>>(p); }
+MLA_DEVICE void read_scores(LdsPtr p, ScoreTile<M>& s) {
+  s = read_as<ScoreTile<M>>(p);
+}
 
 template <int M>
 MLA_DEVICE void raise_to_max(PerHead<M>& partial, const ScoreTile<M>& s) {
@@ -66,8 +72,8 @@ MLA_DEVICE void combine_max(PerHead<M>&) {}
 template <int M>
 MLA_DEVICE void combine_sum(PerHead<M>&) {}
 template <int M>
-MLA_DEVICE WeightTile<M> weigh(const ScoreTile<M>& s, float scale, const PerHead<M>& offset, PerHead<M>& sum,
-                               PerHead<M>& exact) {
+MLA_DEVICE WeightTile<M> weigh(const ScoreTile<M>& s, float scale, const PerHead<M>& offset,
+                               PerHead<M>& sum, PerHead<M>& exact) {
   WeightTile<M> w;
   for (int r = 0; r < M; ++r) {
     for (int h = 0; h < M; ++h) {
@@ -80,12 +86,17 @@ MLA_DEVICE WeightTile<M> weigh(const ScoreTile<M>& s, float scale, const PerHead
   return w;
 }
 template <int M>
-MLA_DEVICE int head_of(int element) { return element; }
+MLA_DEVICE int head_of(int element) {
+  return element;
+}
 template <int M>
-MLA_DEVICE bool speaks_for_head() { return true; }
+MLA_DEVICE bool speaks_for_head() {
+  return true;
+}
 
 template <int M>
-MLA_DEVICE void write_statistics(LdsPtr p, const PerHead<M>& max, const PerHead<M>& sum, const PerHead<M>& exact) {
+MLA_DEVICE void write_statistics(LdsPtr p, const PerHead<M>& max, const PerHead<M>& sum,
+                                 const PerHead<M>& exact) {
   for (int h = 0; h < M; ++h) {
     write_as(p + 12 * h, max.v[h]);
     write_as(p + 12 * h + 4, sum.v[h]);
@@ -133,22 +144,26 @@ MLA_DEVICE void accumulate(OutputPanel<c.mfma>* const (&out)[kHeadTiles], LdsPtr
 }
 
 template <Config c>
-MLA_DEVICE void write_output(void* out, long long row, long long head_stride, int heads, int column0,
-                             const OutputPanel<c.mfma>& o, const PerHead<c.mfma>& factor) {
+MLA_DEVICE void write_output(void* out, long long row, long long head_stride, int heads,
+                             int column0, const OutputPanel<c.mfma>& o,
+                             const PerHead<c.mfma>& factor) {
   for (int h = 0; h < c.mfma && h < heads; ++h) {
     unsigned char* to = static_cast<unsigned char*>(out) + 2 * (row + h * head_stride + column0);
-    for (int i = 0; i < panel_columns(c); ++i) write_as(to + 2 * i, to_bf16(o.v[h][i] * factor.v[h]));
+    for (int i = 0; i < panel_columns(c); ++i)
+      write_as(to + 2 * i, to_bf16(o.v[h][i] * factor.v[h]));
   }
 }
 template <Config c>
-MLA_DEVICE void write_partial(float* out, long long row, long long head_stride, int heads, int column0,
-                              const OutputPanel<c.mfma>& o) {
+MLA_DEVICE void write_partial(float* out, long long row, long long head_stride, int heads,
+                              int column0, const OutputPanel<c.mfma>& o) {
   for (int h = 0; h < c.mfma && h < heads; ++h) {
     for (int i = 0; i < panel_columns(c); ++i) out[row + h * head_stride + column0 + i] = o.v[h][i];
   }
 }
 template <int M>
-MLA_DEVICE void write_panel(LdsPtr p, const OutputPanel<M>& o) { write_as(p, o); }
+MLA_DEVICE void write_panel(LdsPtr p, const OutputPanel<M>& o) {
+  write_as(p, o);
+}
 template <int M>
 MLA_DEVICE void add_panel(LdsPtr p, OutputPanel<M>& o) {
   for (int h = 0; h < M; ++h) {
@@ -169,7 +184,8 @@ MLA_DEVICE void add_scaled(RowPart<kColumns>& row, const float* from, float fact
   for (int i = 0; i < kColumns; ++i) row.v[i] += from[i] * factor;
 }
 template <int kColumns>
-MLA_DEVICE void write_row(void* out, long long element, const RowPart<kColumns>& row, float factor) {
+MLA_DEVICE void write_row(void* out, long long element, const RowPart<kColumns>& row,
+                          float factor) {
   for (int i = 0; i < kColumns; ++i) {
     write_as(static_cast<unsigned char*>(out) + 2 * (element + i), to_bf16(row.v[i] * factor));
   }

@@ -2,8 +2,9 @@
 
 // What a variant of sparse MLA decode is, what it is given, and the geometry that follows.
 //
-// One file, read by the kernels (hipRTC, NVRTC, the host compiler) and by the tuner and the dispatcher, so that a launch
-// can never disagree with the code it launches. It includes nothing: hipRTC and NVRTC have no standard headers.
+// One file, read by the kernels (hipRTC, NVRTC, the host compiler) and by the tuner and the
+// dispatcher, so that a launch can never disagree with the code it launches. It includes nothing:
+// hipRTC and NVRTC have no standard headers.
 
 namespace mla {
 
@@ -15,8 +16,8 @@ namespace mla {
 
 // How the waves of a workgroup share the work.
 enum class WaveSplit : int {
-  keys = 1,     // each wave takes whole key tiles of its own; partial results merge once, at the end
-  heads = 2,    // the waves share the key tile, each computes its own heads
+  keys = 1,   // each wave takes whole key tiles of its own; partial results merge once, at the end
+  heads = 2,  // the waves share the key tile, each computes its own heads
   columns = 3,  // the waves share QK by keys and PV by output columns; scores are exchanged
 };
 
@@ -26,7 +27,8 @@ enum class SplitMap : int { contiguous = 1, strided = 2 };
 // Where e4m3 becomes bf16.
 enum class Dequantise : int {
   at_store = 1,  // once, on the way into the LDS tile that both products read
-  at_use = 2,    // in registers for QK, and again for PV one group of 64 columns at a time: less LDS, more VALU
+  at_use = 2,  // in registers for QK, and again for PV one group of 64 columns at a time: less LDS,
+               // more VALU
 };
 
 enum class LoadPath : int {
@@ -48,29 +50,34 @@ enum class ValueRead : int {
 
 enum class Fp8Format : int { ocp = 1, fnuz = 2 };
 
-// The compiled parameters of sparse_mla_decode. Every field is a key of configs/spaces/sparse_mla_decode.yaml; no field
-// may be zero, so that a forgotten one is refused by valid().
+// The compiled parameters of sparse_mla_decode. Every field is a key of
+// configs/spaces/sparse_mla_decode.yaml; no field may be zero, so that a forgotten one is refused
+// by valid().
 struct Config {
-  int block_h;            // query heads per workgroup: 16, 32, 64, 128
-  int block_k;            // keys per tile (per wave with WaveSplit::keys, per workgroup otherwise): 16, 32, 64, 128
-  int waves;              // waves per workgroup: 1, 2, 4, 8
+  int block_h;  // query heads per workgroup: 16, 32, 64, 128
+  int block_k;  // keys per tile (per wave with WaveSplit::keys, per workgroup otherwise): 16, 32,
+                // 64, 128
+  int waves;    // waves per workgroup: 1, 2, 4, 8
   WaveSplit wave_split;
-  int mfma;               // rows and columns of the matrix instruction: 16 or 32
-  int stages;             // key tiles resident in LDS: 1 (one barrier more per tile) or 2
-  int prefetch;           // key tiles in flight: 1 loads when needed, 2 loads one tile ahead, 3 two tiles ahead
+  int mfma;      // rows and columns of the matrix instruction: 16 or 32
+  int stages;    // key tiles resident in LDS: 1 (one barrier more per tile) or 2
+  int prefetch;  // key tiles in flight: 1 loads when needed, 2 loads one tile ahead, 3 two tiles
+                 // ahead
   Dequantise dequantise;
   LoadPath load_path;
-  int load_width;         // bytes per lane and load: 4, 8, 16
+  int load_width;  // bytes per lane and load: 4, 8, 16
   LdsLayout lds_layout;
   QueryIn query_in;
   ValueRead value_read;
   int waves_per_eu;       // waves per SIMD that the compiler must leave registers for: 1 to 4
-  int rescale_threshold;  // -1: rescale at every tile; n > 0: only when the running maximum grew by more than 2^n
+  int rescale_threshold;  // -1: rescale at every tile; n > 0: only when the running maximum grew by
+                          // more than 2^n
 };
 
 // The launch parameters of sparse_mla_decode: same code, other grid.
 struct Splits {
-  int split_main;   // workgroups that share the main scope; 0: its tiles go in front of the extra scope's
+  int split_main;   // workgroups that share the main scope; 0: its tiles go in front of the extra
+                    // scope's
   int split_extra;  // workgroups that share the extra scope (with split_main 0: both scopes)
   SplitMap split_map;
 };
@@ -81,10 +88,10 @@ struct ReduceConfig {
   int waves;    // waves per workgroup: 1, 2, 4
 };
 
-// One scope of the KV cache: pages of `page_size` tokens, `page_stride` bytes apart; in each page token i has 448 e4m3
-// and 64 bf16 at byte i*576, and 7 UE8M0 scale bytes (one per 64 NoPE columns) at page_size*576 + i*8.
-// Query token t reads the slots indices[indptr[t]] .. indices[indptr[t+1]-1]; a slot outside [0, rows) is skipped.
-// indptr null: the scope is absent.
+// One scope of the KV cache: pages of `page_size` tokens, `page_stride` bytes apart; in each page
+// token i has 448 e4m3 and 64 bf16 at byte i*576, and 7 UE8M0 scale bytes (one per 64 NoPE columns)
+// at page_size*576 + i*8. Query token t reads the slots indices[indptr[t]] ..
+// indices[indptr[t+1]-1]; a slot outside [0, rows) is skipped. indptr null: the scope is absent.
 struct CacheScope {
   const unsigned char* cache;
   const int* indices;
@@ -96,7 +103,8 @@ struct CacheScope {
   int reserved;
 };
 
-// Kernel arguments of sparse_mla_decode, one struct by value. All pointers are device pointers; strides count elements.
+// Kernel arguments of sparse_mla_decode, one struct by value. All pointers are device pointers;
+// strides count elements.
 struct DecodeArgs {
   const void* q;  // bf16 [tokens, heads, 512], last dimension dense, rows 16-byte aligned
   long long q_token_stride;
@@ -107,7 +115,8 @@ struct DecodeArgs {
   void* out;          // bf16 [tokens, heads, 512], last dimension dense, rows 8-byte aligned
   long long out_token_stride;
   long long out_head_stride;
-  float* lse;  // fp32 [tokens, heads], natural log, sink excluded, +inf for an empty row; null: not wanted
+  float* lse;  // fp32 [tokens, heads], natural log, sink excluded, +inf for an empty row; null: not
+               // wanted
   long long lse_token_stride;
   float* workspace;  // workspace_bytes(); null when there is one split
   float scale;       // softmax scale, 512^-0.5 for this model
@@ -148,9 +157,10 @@ MLA_HOST_DEVICE constexpr int total_splits(const Splits& s, bool has_extra) {
   return s.split_main + (has_extra ? s.split_extra : 0);
 }
 
-// Floats of workspace for `splits` splits: un-normalised output rows [tokens, heads, splits, 512], then each row's
-// statistics [tokens, heads, splits, 3]: the running maximum (base 2), the sum of the weights that made the row, and the
-// sum of the weights before they were rounded to bf16. None for a single split.
+// Floats of workspace for `splits` splits: un-normalised output rows [tokens, heads, splits, 512],
+// then each row's statistics [tokens, heads, splits, 3]: the running maximum (base 2), the sum of
+// the weights that made the row, and the sum of the weights before they were rounded to bf16. None
+// for a single split.
 MLA_HOST_DEVICE constexpr long long workspace_floats(long long tokens, int heads, int splits) {
   return splits <= 1 ? 0 : tokens * heads * splits * (kHeadDim + kStatistics);
 }
@@ -160,22 +170,25 @@ struct Dim3 {
 };
 
 // sparse_mla_decode: one workgroup per token, group of block_h heads, and split.
-MLA_HOST_DEVICE constexpr Dim3 decode_grid(const Config& c, const Splits& s, int tokens, int heads, bool has_extra) {
+MLA_HOST_DEVICE constexpr Dim3 decode_grid(const Config& c, const Splits& s, int tokens, int heads,
+                                           bool has_extra) {
   return {static_cast<unsigned>(tokens), static_cast<unsigned>((heads + c.block_h - 1) / c.block_h),
           static_cast<unsigned>(total_splits(s, has_extra))};
 }
 
 // sparse_mla_reduce: one workgroup per token and group of block_h heads.
 MLA_HOST_DEVICE constexpr Dim3 reduce_grid(const ReduceConfig& c, int tokens, int heads) {
-  return {static_cast<unsigned>(tokens), static_cast<unsigned>((heads + c.block_h - 1) / c.block_h), 1u};
+  return {static_cast<unsigned>(tokens), static_cast<unsigned>((heads + c.block_h - 1) / c.block_h),
+          1u};
 }
 
-// Threads per workgroup; `lanes` is the machine's wave width (64 on gfx9, 32 on sm_90, 1 on the host).
+// Threads per workgroup; `lanes` is the machine's wave width (64 on gfx9, 32 on sm_90, 1 on the
+// host).
 MLA_HOST_DEVICE constexpr int threads(const Config& c, int lanes) { return c.waves * lanes; }
 MLA_HOST_DEVICE constexpr int threads(const ReduceConfig& c, int lanes) { return c.waves * lanes; }
 
-// Strips are the mfma keys, head tiles the mfma heads, and panels the 4*mfma output columns that one group of matrix
-// instructions covers. These say how many of each a wave works on.
+// Strips are the mfma keys, head tiles the mfma heads, and panels the 4*mfma output columns that
+// one group of matrix instructions covers. These say how many of each a wave works on.
 MLA_HOST_DEVICE constexpr int strips_per_tile(const Config& c) { return c.block_k / c.mfma; }
 MLA_HOST_DEVICE constexpr int head_tiles(const Config& c) {
   return c.block_h / c.mfma / (c.wave_split == WaveSplit::heads ? c.waves : 1);
@@ -184,7 +197,8 @@ MLA_HOST_DEVICE constexpr int panel_columns(const Config& c) { return 4 * c.mfma
 MLA_HOST_DEVICE constexpr int panels(const Config& c) {
   return kHeadDim / panel_columns(c) / (c.wave_split == WaveSplit::columns ? c.waves : 1);
 }
-// Strips that a wave gathers of each tile; with fewer strips than waves, several waves share one strip by groups.
+// Strips that a wave gathers of each tile; with fewer strips than waves, several waves share one
+// strip by groups.
 MLA_HOST_DEVICE constexpr int gathered_strips(const Config& c) {
   if (c.wave_split == WaveSplit::keys) return strips_per_tile(c);
   return strips_per_tile(c) >= c.waves ? strips_per_tile(c) / c.waves : 1;
@@ -204,7 +218,8 @@ MLA_HOST_DEVICE constexpr int tile_bytes(const Config& c) { return c.block_k * t
 MLA_HOST_DEVICE constexpr int query_bytes(const Config& c) {
   return c.query_in == QueryIn::lds ? c.block_h * kHeadDim * 2 : 0;
 }
-// One strip as it came from memory, past the registers: rows, then 8 scale bytes for each of 64 lanes.
+// One strip as it came from memory, past the registers: rows, then 8 scale bytes for each of 64
+// lanes.
 MLA_HOST_DEVICE constexpr int raw_strip_bytes(const Config& c) { return c.mfma * kRowBytes + 512; }
 MLA_HOST_DEVICE constexpr int raw_bytes(const Config& c) {
   if (c.load_path != LoadPath::direct) return 0;
@@ -216,11 +231,13 @@ MLA_HOST_DEVICE constexpr int tiles_bytes(const Config& c) {
 }
 // Scores that the waves exchange (columns), or the masks of the keys (heads).
 MLA_HOST_DEVICE constexpr int exchange_bytes(const Config& c) {
-  if (c.wave_split == WaveSplit::columns && c.waves > 1) return c.stages * c.block_k * c.block_h * 4;
+  if (c.wave_split == WaveSplit::columns && c.waves > 1)
+    return c.stages * c.block_k * c.block_h * 4;
   if (c.wave_split == WaveSplit::heads) return c.stages * 16 * ((strips_per_tile(c) + 3) / 4);
   return 0;
 }
-// With WaveSplit::keys, after the loop, over the tiles: each wave hands over one panel at a time, then its statistics.
+// With WaveSplit::keys, after the loop, over the tiles: each wave hands over one panel at a time,
+// then its statistics.
 MLA_HOST_DEVICE constexpr int merge_bytes(const Config& c) {
   if (c.wave_split != WaveSplit::keys || c.waves == 1) return 0;
   return c.waves * (c.block_h * panel_columns(c) * 4 + c.block_h * 4 * kStatistics);
@@ -230,7 +247,8 @@ MLA_HOST_DEVICE constexpr int lds_bytes(const Config& c) {
   return query_bytes(c) + (loop > merge_bytes(c) ? loop : merge_bytes(c));
 }
 
-// Whether the kernel can be instantiated at all, whatever the arch: no forgotten field, shapes that divide.
+// Whether the kernel can be instantiated at all, whatever the arch: no forgotten field, shapes that
+// divide.
 MLA_HOST_DEVICE constexpr bool valid(const Config& c) {
   const bool known = (c.block_h == 16 || c.block_h == 32 || c.block_h == 64 || c.block_h == 128) &&
                      (c.block_k == 16 || c.block_k == 32 || c.block_k == 64 || c.block_k == 128) &&
@@ -251,15 +269,18 @@ MLA_HOST_DEVICE constexpr bool valid(const Config& c) {
     case WaveSplit::keys:
       return c.stages == 1;
     case WaveSplit::heads:
-      return c.waves > 1 && c.block_h / c.mfma % c.waves == 0 && c.waves <= kGroups * strips_per_tile(c) &&
+      return c.waves > 1 && c.block_h / c.mfma % c.waves == 0 &&
+             c.waves <= kGroups * strips_per_tile(c) &&
              (c.load_path == LoadPath::registers || strips_per_tile(c) >= c.waves);
     case WaveSplit::columns:
-      return c.waves > 1 && strips_per_tile(c) % c.waves == 0 && kHeadDim / panel_columns(c) % c.waves == 0;
+      return c.waves > 1 && strips_per_tile(c) % c.waves == 0 &&
+             kHeadDim / panel_columns(c) % c.waves == 0;
   }
   return false;
 }
 MLA_HOST_DEVICE constexpr bool valid(const ReduceConfig& c) {
-  return (c.block_h == 1 || c.block_h == 2 || c.block_h == 4 || c.block_h == 8 || c.block_h == 16) &&
+  return (c.block_h == 1 || c.block_h == 2 || c.block_h == 4 || c.block_h == 8 ||
+          c.block_h == 16) &&
          (c.waves == 1 || c.waves == 2 || c.waves == 4);
 }
 

@@ -2,15 +2,18 @@
 
 // Sparse MLA decode: one query token attends to the rows that its two index lists name.
 //
-//   s_j = scale * <q, k_j>     m = max s_j     l = sum exp(s_j - m)     out = sum exp(s_j - m) k_j / (l + exp(sink - m))
+//   s_j = scale * <q, k_j>     m = max s_j     l = sum exp(s_j - m)     out = sum exp(s_j - m) k_j
+//   / (l + exp(sink - m))
 //
-// over all keys j of both scopes, K and V being the same 512 columns. The softmax is computed online in base 2 with
-// scores scaled by scale * log2(e); the running maximum may lag behind by Config::rescale_threshold, which changes
-// neither result, only how often the output is rescaled. PV multiplies with weights rounded to bf16, and out is
-// normalised by their own sum, which cancels the error of a row that few keys dominate; LSE takes the exact sum. One workgroup computes block_h heads of one token over one
-// split of its keys; with several splits it leaves un-normalised partial results for sparse_mla_reduce.
+// over all keys j of both scopes, K and V being the same 512 columns. The softmax is computed
+// online in base 2 with scores scaled by scale * log2(e); the running maximum may lag behind by
+// Config::rescale_threshold, which changes neither result, only how often the output is rescaled.
+// PV multiplies with weights rounded to bf16, and out is normalised by their own sum, which cancels
+// the error of a row that few keys dominate; LSE takes the exact sum. One workgroup computes
+// block_h heads of one token over one split of its keys; with several splits it leaves
+// un-normalised partial results for sparse_mla_reduce.
 
-#include "machine.hpp"
+#include "sparse_mla_pipeline.hpp"
 
 namespace mla {
 
@@ -24,120 +27,17 @@ struct Attention {
   static constexpr int kPanels = panels(c);
   PerHead<c.mfma> max[kHeadTiles];     // running maximum, base 2
   PerHead<c.mfma> offset[kHeadTiles];  // the same, or 0 while there is no key
-  PerHead<c.mfma> sum[kHeadTiles];     // of the weights as PV has them, in bf16; partial until the end
-  PerHead<c.mfma> exact[kHeadTiles];   // of the weights before rounding, for LSE alone; partial until the end
+  PerHead<c.mfma> sum[kHeadTiles];  // of the weights as PV has them, in bf16; partial until the end
+  PerHead<c.mfma>
+      exact[kHeadTiles];  // of the weights before rounding, for LSE alone; partial until the end
   OutputPanel<c.mfma> out[kHeadTiles][kPanels];
   Queries<c> queries[kHeadTiles];
 };
 
-// The tiles a wave or workgroup walks: both scopes' tiles are numbered through, main first.
-struct TileWalk {
-  int next;
-  int end;
-  int step;
-  int main_tiles;
-};
-
-template <Config c>
-MLA_DEVICE TileWalk tiles_of_split(const DecodeArgs& args, int main_length, int extra_length, int split) {
-  const int main_tiles = (main_length + c.block_k - 1) / c.block_k;
-  const int extra_tiles = (extra_length + c.block_k - 1) / c.block_k;
-  int first = 0, count = main_tiles + extra_tiles, part = split, parts = args.split_extra;
-  if (args.split_main != 0) {
-    const bool in_main = split < args.split_main;
-    first = in_main ? 0 : main_tiles;
-    count = in_main ? main_tiles : extra_tiles;
-    part = in_main ? split : split - args.split_main;
-    parts = in_main ? args.split_main : args.split_extra;
-  }
-  if (args.split_map == SplitMap::strided) return {first + part, first + count, parts, main_tiles};
-  const auto boundary = [&](int p) MLA_LAMBDA { return first + static_cast<int>(static_cast<long long>(count) * p / parts); };
-  return {boundary(part), boundary(part + 1), 1, main_tiles};
-}
-
-// The strips a wave gathers, kept in flight Config::prefetch tiles deep.
-template <Config c>
-struct Pipeline {
-  static constexpr int kStrips = gathered_strips(c);
-  static constexpr bool kOverwrites = c.dequantise == Dequantise::at_store;  // a strip's registers free up early
-  static constexpr int kSets = kOverwrites && c.prefetch > 1 ? c.prefetch - 1 : c.prefetch;
-  ScopeView main;
-  ScopeView extra;
-  TileWalk walk;       // the next tile to gather
-  int first_strip;     // of a tile
-  int shared_group;    // the first group it gathers, where several waves share a strip
-  LdsPtr staging;      // of this wave, for direct loads
-  Slots<c> slots[kStrips];  // of the tile that `walk` is at, loaded one gather ahead
-  RawStrip<c> raw[kSets][kStrips];
-};
-
-// Field by field, so that both stay in registers: a reference to either would put them in memory.
-MLA_DEVICE ScopeView choose(bool first, const ScopeView& a, const ScopeView& b) {
-  ScopeView v;
-  v.cache = first ? a.cache : b.cache;
-  v.indices = first ? a.indices : b.indices;
-  v.length = first ? a.length : b.length;
-  v.page_stride = first ? a.page_stride : b.page_stride;
-  v.page_size = first ? a.page_size : b.page_size;
-  v.rows = first ? a.rows : b.rows;
-  v.format = first ? a.format : b.format;
-  return v;
-}
-
-// 0, known to the compiler, wherever a wave gathers whole strips.
-template <Config c>
-MLA_DEVICE int first_group(const Pipeline<c>& p) {
-  if constexpr (gathered_groups(c) == kGroups) return 0;
-  return p.shared_group;
-}
-
-template <Config c>
-MLA_DEVICE void look_ahead(Pipeline<c>& p) {
-  const bool in_main = p.walk.next < p.walk.main_tiles;
-  const int tile = in_main ? p.walk.next : p.walk.next - p.walk.main_tiles;
-  ScopeView scope = choose(in_main, p.main, p.extra);
-  if (p.walk.next >= p.walk.end) scope.length = 0;
-  MLA_UNROLL for (int n = 0; n < Pipeline<c>::kStrips; ++n) {
-    p.slots[n] = load_slots<c>(scope, tile * c.block_k + (p.first_strip + n) * c.mfma);
-  }
-}
-
-// Starts loading the next tile into `set`, and the slots of the one after it.
-template <Config c>
-MLA_DEVICE void gather_next(Pipeline<c>& p, int set) {
-  const ScopeView scope = choose(p.walk.next < p.walk.main_tiles, p.main, p.extra);
-  MLA_UNROLL for (int n = 0; n < Pipeline<c>::kStrips; ++n) {
-    gather<c>(p.raw[set][n], scope, p.slots[n], first_group(p),
-              p.staging + (set * Pipeline<c>::kStrips + n) * raw_strip_bytes(c));
-  }
-  p.walk.next += p.walk.step;
-  look_ahead<c>(p);
-}
-
-// Calls step(set) for each tile of the walk. step() must call `refill(set)` once it is done with a strip's registers.
-template <Config c, typename Step>
-MLA_DEVICE void for_each_tile(Pipeline<c>& p, Step step) {
-  using P = Pipeline<c>;
-  TileWalk walk = p.walk;
-  look_ahead<c>(p);
-  constexpr int kAhead = c.prefetch - 1;
-  MLA_UNROLL for (int set = 0; set < kAhead; ++set) gather_next<c>(p, set);
-  while (walk.next < walk.end) {
-    MLA_UNROLL for (int set = 0; set < P::kSets; ++set) {
-      if (walk.next >= walk.end) break;
-      if constexpr (c.prefetch == 1) gather_next<c>(p, set);
-      if constexpr (!P::kOverwrites && c.prefetch > 1) gather_next<c>(p, (set + kAhead) % P::kSets);
-      step(p.raw[set], [&]() MLA_LAMBDA {
-        if constexpr (P::kOverwrites && c.prefetch > 1) gather_next<c>(p, set);
-      });
-      walk.next += walk.step;
-    }
-  }
-}
-
 // Folds scores into the running statistics; `weights` are what PV multiplies the rows with.
 template <Config c, int kStrips>
-MLA_DEVICE void soften(Attention<c>& a, float scale, const ScoreTile<c.mfma> (&scores)[kStrips][head_tiles(c)],
+MLA_DEVICE void soften(Attention<c>& a, float scale,
+                       const ScoreTile<c.mfma> (&scores)[kStrips][head_tiles(c)],
                        WeightTile<c.mfma> (&weights)[kStrips][head_tiles(c)]) {
   using A = Attention<c>;
   using H = PerHead<c.mfma>;
@@ -181,8 +81,8 @@ MLA_DEVICE void accumulate_panel(Attention<c>& a, int panel, LdsPtr tile, int co
   accumulate<c, kStrips, head_tiles(c)>(out, tile, column0, weights);
 }
 
-// Scores of one gathered strip with all head tiles, straight from registers; `keep` also writes it to the tile. Comes
-// back to the start once when the strip turns out to hold NaN.
+// Scores of one gathered strip with all head tiles, straight from registers; `keep` also writes it
+// to the tile. Comes back to the start once when the strip turns out to hold NaN.
 template <Config c>
 MLA_DEVICE void score_strip(Attention<c>& a, RawStrip<c>& raw, LdsPtr tile, int row0,
                             ScoreTile<c.mfma> (&scores)[head_tiles(c)]) {
@@ -191,7 +91,8 @@ MLA_DEVICE void score_strip(Attention<c>& a, RawStrip<c>& raw, LdsPtr tile, int 
     MLA_UNROLL for (auto& s : scores) clear(s);
     MLA_UNROLL for (int g = 0; g < kGroups; ++g) {
       const KeyFragment<c> keys = dequantise<c>(raw, 0, g);
-      MLA_UNROLL for (int h = 0; h < head_tiles(c); ++h) multiply<c>(scores[h], keys, query_group<c>(a.queries[h], g));
+      MLA_UNROLL for (int h = 0; h < head_tiles(c); ++h)
+          multiply<c>(scores[h], keys, query_group<c>(a.queries[h], g));
       if constexpr (kKeep) store_keys<c>(tile, row0, g * kGroupDim, g == kGroups - 1, keys);
     }
     if (scrubbed || !needs_scrub<c>(raw, scores[0])) break;
@@ -220,7 +121,8 @@ MLA_DEVICE void attend_by_keys(Attention<c>& a, Pipeline<c>& pipeline, float sca
         MLA_UNROLL for (int n = 0; n < kStrips; ++n) {
           MLA_UNROLL for (int i = 0; i < kPerPanel; ++i) {
             const int g = panel * kPerPanel + i;
-            store_keys<c>(tile, n * c.mfma, i * kGroupDim, g == kGroups - 1, dequantise<c>(raw[n], 0, g));
+            store_keys<c>(tile, n * c.mfma, i * kGroupDim, g == kGroups - 1,
+                          dequantise<c>(raw[n], 0, g));
           }
         }
         accumulate_panel<c, kStrips>(a, panel, tile, 0, weights);
@@ -231,11 +133,13 @@ MLA_DEVICE void attend_by_keys(Attention<c>& a, Pipeline<c>& pipeline, float sca
   });
 }
 
-// WaveSplit::columns: each wave scores its strips, all waves see all scores, each multiplies its own columns.
+// WaveSplit::columns: each wave scores its strips, all waves see all scores, each multiplies its
+// own columns.
 template <Config c>
-MLA_DEVICE void attend_by_columns(Attention<c>& a, Pipeline<c>& pipeline, float scale, LdsPtr tiles, LdsPtr exchange,
-                                  int wave) {
-  constexpr int kMine = gathered_strips(c), kAll = strips_per_tile(c), kTileBytes = c.mfma * c.mfma * 4;
+MLA_DEVICE void attend_by_columns(Attention<c>& a, Pipeline<c>& pipeline, float scale, LdsPtr tiles,
+                                  LdsPtr exchange, int wave) {
+  constexpr int kMine = gathered_strips(c), kAll = strips_per_tile(c),
+                kTileBytes = c.mfma * c.mfma * 4;
   int stage = 0;
   for_each_tile<c>(pipeline, [&](RawStrip<c>(&raw)[kMine], auto refill) MLA_LAMBDA {
     const LdsPtr tile = tiles + stage * tile_bytes(c);
@@ -245,18 +149,21 @@ MLA_DEVICE void attend_by_columns(Attention<c>& a, Pipeline<c>& pipeline, float 
       const int strip = wave * kMine + n;
       fetch<c>(raw[n]);
       score_strip<c>(a, raw[n], tile, strip * c.mfma, mine);
-      MLA_UNROLL for (int h = 0; h < head_tiles(c); ++h) write_scores(board + (strip * head_tiles(c) + h) * kTileBytes, mine[h]);
+      MLA_UNROLL for (int h = 0; h < head_tiles(c); ++h)
+          write_scores(board + (strip * head_tiles(c) + h) * kTileBytes, mine[h]);
     }
     refill();
     barrier();
     ScoreTile<c.mfma> scores[kAll][head_tiles(c)];
     WeightTile<c.mfma> weights[kAll][head_tiles(c)];
     MLA_UNROLL for (int n = 0; n < kAll; ++n) {
-      MLA_UNROLL for (int h = 0; h < head_tiles(c); ++h) read_scores(board + (n * head_tiles(c) + h) * kTileBytes, scores[n][h]);
+      MLA_UNROLL for (int h = 0; h < head_tiles(c); ++h)
+          read_scores(board + (n * head_tiles(c) + h) * kTileBytes, scores[n][h]);
     }
     soften<c, kAll>(a, scale, scores, weights);
     MLA_UNROLL for (int panel = 0; panel < panels(c); ++panel) {
-      accumulate_panel<c, kAll>(a, panel, tile, (wave * panels(c) + panel) * panel_columns(c), weights);
+      accumulate_panel<c, kAll>(a, panel, tile, (wave * panels(c) + panel) * panel_columns(c),
+                                weights);
     }
     if constexpr (c.stages == 1) {
       barrier();
@@ -268,7 +175,8 @@ MLA_DEVICE void attend_by_columns(Attention<c>& a, Pipeline<c>& pipeline, float 
 
 // WaveSplit::heads: the waves fill the tile together, then each works on its own heads.
 template <Config c>
-MLA_DEVICE void attend_by_heads(Attention<c>& a, Pipeline<c>& pipeline, float scale, LdsPtr tiles, LdsPtr exchange) {
+MLA_DEVICE void attend_by_heads(Attention<c>& a, Pipeline<c>& pipeline, float scale, LdsPtr tiles,
+                                LdsPtr exchange) {
   constexpr int kMine = gathered_strips(c), kAll = strips_per_tile(c);
   int stage = 0;
   for_each_tile<c>(pipeline, [&](RawStrip<c>(&raw)[kMine], auto refill) MLA_LAMBDA {
@@ -293,7 +201,8 @@ MLA_DEVICE void attend_by_heads(Attention<c>& a, Pipeline<c>& pipeline, float sc
       MLA_UNROLL for (auto& s : scores[n]) clear(s);
       MLA_UNROLL for (int g = 0; g < kGroups; ++g) {
         const KeyFragment<c> keys = load_keys<c>(tile, n * c.mfma, g);
-        MLA_UNROLL for (int h = 0; h < head_tiles(c); ++h) multiply<c>(scores[n][h], keys, query_group<c>(a.queries[h], g));
+        MLA_UNROLL for (int h = 0; h < head_tiles(c); ++h)
+            multiply<c>(scores[n][h], keys, query_group<c>(a.queries[h], g));
       }
       const unsigned there = read_mask(board + 4 * n);
       MLA_UNROLL for (auto& s : scores[n]) mask(s, there);
@@ -310,24 +219,28 @@ MLA_DEVICE void attend_by_heads(Attention<c>& a, Pipeline<c>& pipeline, float sc
   });
 }
 
-// WaveSplit::keys, after the loop: brings all waves to the common maximum; panel p ends up, summed, in wave p % waves.
+// WaveSplit::keys, after the loop: brings all waves to the common maximum; panel p ends up, summed,
+// in wave p % waves.
 template <Config c>
 MLA_DEVICE void merge_waves(Attention<c>& a, LdsPtr region, int wave) {
   using A = Attention<c>;
   using H = PerHead<c.mfma>;
-  constexpr int kPanelBytes = c.mfma * panel_columns(c) * 4, kWaveBytes = A::kHeadTiles * kPanelBytes;
+  constexpr int kPanelBytes = c.mfma * panel_columns(c) * 4,
+                kWaveBytes = A::kHeadTiles * kPanelBytes;
   const auto statistics = [&](int w, int h) MLA_LAMBDA {
     return region + c.waves * kWaveBytes + (w * A::kHeadTiles + h) * c.mfma * 4 * kStatistics;
   };
   barrier();  // the tiles that the region lies over are no longer read
-  MLA_UNROLL for (int h = 0; h < A::kHeadTiles; ++h) write_statistics(statistics(wave, h), a.max[h], a.sum[h], a.exact[h]);
+  MLA_UNROLL for (int h = 0; h < A::kHeadTiles; ++h)
+      write_statistics(statistics(wave, h), a.max[h], a.sum[h], a.exact[h]);
   barrier();
   MLA_UNROLL for (int h = 0; h < A::kHeadTiles; ++h) {
     const H mine = a.max[h];
     H theirs, sum, exact;
     MLA_UNROLL for (int w = 0; w < c.waves; ++w) {
       read_statistics(statistics(w, h), theirs, sum, exact);
-      MLA_UNROLL for (int i = 0; i < H::kCount; ++i) a.max[h].v[i] = maximum(a.max[h].v[i], theirs.v[i]);
+      MLA_UNROLL for (int i = 0; i < H::kCount; ++i) a.max[h].v[i] =
+          maximum(a.max[h].v[i], theirs.v[i]);
     }
     H factor;
     MLA_UNROLL for (int i = 0; i < H::kCount; ++i) {
@@ -354,7 +267,8 @@ MLA_DEVICE void merge_waves(Attention<c>& a, LdsPtr region, int wave) {
     if (wave == owner) {
       MLA_UNROLL for (int w = 0; w < c.waves; ++w) {
         if (w == owner) continue;
-        MLA_UNROLL for (int h = 0; h < A::kHeadTiles; ++h) add_panel(region + w * kWaveBytes + h * kPanelBytes, a.out[h][panel]);
+        MLA_UNROLL for (int h = 0; h < A::kHeadTiles; ++h)
+            add_panel(region + w * kWaveBytes + h * kPanelBytes, a.out[h][panel]);
       }
     }
     barrier();
@@ -363,8 +277,8 @@ MLA_DEVICE void merge_waves(Attention<c>& a, LdsPtr region, int wave) {
 
 // Applies the sink and writes out and LSE, or with several splits the partial result.
 template <Config c>
-MLA_DEVICE void write_result(const DecodeArgs& args, const Attention<c>& a, int token, int head0, int split, int splits,
-                             int wave, bool has_tiles) {
+MLA_DEVICE void write_result(const DecodeArgs& args, const Attention<c>& a, int token, int head0,
+                             int split, int splits, int wave, bool has_tiles) {
   using A = Attention<c>;
   using H = PerHead<c.mfma>;
   const bool whole = c.wave_split == WaveSplit::heads;  // a wave's statistics are its own
@@ -384,10 +298,12 @@ MLA_DEVICE void write_result(const DecodeArgs& args, const Attention<c>& a, int 
       if (!(whole || wave == 0) || !speaks_for_head<c.mfma>()) continue;
       if (splits == 1) {
         if (args.lse != nullptr) {
-          args.lse[token * args.lse_token_stride + first + head] = sum == 0 ? infinity() : (max + log2_fast(a.exact[h].v[i])) * kLn2;
+          args.lse[token * args.lse_token_stride + first + head] =
+              sum == 0 ? infinity() : (max + log2_fast(a.exact[h].v[i])) * kLn2;
         }
       } else {
-        float* statistics = args.workspace + static_cast<long long>(args.tokens) * args.heads * splits * kHeadDim +
+        float* statistics = args.workspace +
+                            static_cast<long long>(args.tokens) * args.heads * splits * kHeadDim +
                             ((row + head) * splits + split) * kStatistics;
         statistics[0] = max;
         statistics[1] = sum;
@@ -400,11 +316,12 @@ MLA_DEVICE void write_result(const DecodeArgs& args, const Attention<c>& a, int 
       const int column0 =
           ((c.wave_split == WaveSplit::columns ? wave * A::kPanels : 0) + panel) * panel_columns(c);
       if (splits == 1) {
-        write_output<c>(args.out, token * args.out_token_stride + first * args.out_head_stride, args.out_head_stride,
-                        heads, column0, a.out[h][panel], factor);
+        write_output<c>(args.out, token * args.out_token_stride + first * args.out_head_stride,
+                        args.out_head_stride, heads, column0, a.out[h][panel], factor);
       } else {
-        write_partial<c>(args.workspace, (row * splits + split) * kHeadDim, static_cast<long long>(splits) * kHeadDim,
-                         heads, column0, a.out[h][panel]);
+        write_partial<c>(args.workspace, (row * splits + split) * kHeadDim,
+                         static_cast<long long>(splits) * kHeadDim, heads, column0,
+                         a.out[h][panel]);
       }
     }
   }
@@ -413,15 +330,18 @@ MLA_DEVICE void write_result(const DecodeArgs& args, const Attention<c>& a, int 
 // Grid: decode_grid(). Workgroup: threads(c, kLanes). LDS: lds_bytes(c).
 template <Config c>
 MLA_DEVICE void sparse_mla_decode(const DecodeArgs& args) {
-  static_assert(valid(c), "this Config has a field that is missing, unknown, or does not fit the others");
+  static_assert(valid(c),
+                "this Config has a field that is missing, unknown, or does not fit the others");
   using A = Attention<c>;
   const Dim3 group = workgroup_id();
   const int token = static_cast<int>(group.x), split = static_cast<int>(group.z), wave = wave_id();
   const int head0 = static_cast<int>(group.y) * c.block_h +
                     (c.wave_split == WaveSplit::heads ? wave * A::kHeadTiles * c.mfma : 0);
-  const int splits = total_splits({args.split_main, args.split_extra, args.split_map}, args.extra.indptr != nullptr);
+  const int splits = total_splits({args.split_main, args.split_extra, args.split_map},
+                                  args.extra.indptr != nullptr);
   const LdsPtr lds = lds_region<lds_bytes(c)>();
-  const LdsPtr raw = lds + query_bytes(c), tiles = raw + raw_bytes(c), exchange = tiles + tiles_bytes(c);
+  const LdsPtr raw = lds + query_bytes(c), tiles = raw + raw_bytes(c),
+               exchange = tiles + tiles_bytes(c);
 
   A a;
   MLA_UNROLL for (int h = 0; h < A::kHeadTiles; ++h) {
@@ -434,12 +354,14 @@ MLA_DEVICE void sparse_mla_decode(const DecodeArgs& args) {
     const int first = head0 + h * c.mfma;
     const int tile = c.wave_split == WaveSplit::heads ? wave * A::kHeadTiles + h : h;
     const bool shared = c.wave_split != WaveSplit::heads;
-    const bool any = first < args.heads;  // a tile past the last head computes the first head, and writes nothing
+    const bool any =
+        first <
+        args.heads;  // a tile past the last head computes the first head, and writes nothing
     load_queries<c>(a.queries[h],
                     static_cast<const unsigned char*>(args.q) +
                         2 * (token * args.q_token_stride + (any ? first : 0) * args.q_head_stride),
-                    args.q_head_stride, any ? args.heads - first : 1, lds + tile * c.mfma * kHeadDim * 2,
-                    shared ? wave : 0, shared ? c.waves : 1);
+                    args.q_head_stride, any ? args.heads - first : 1,
+                    lds + tile * c.mfma * kHeadDim * 2, shared ? wave : 0, shared ? c.waves : 1);
   }
   if constexpr (c.query_in == QueryIn::lds) barrier();
 
