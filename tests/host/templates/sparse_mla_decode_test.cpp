@@ -1,4 +1,5 @@
-// The kernel templates on the CPU, against float64: every value of every parameter, every trouble that inputs bring.
+// The kernel templates on the CPU, against float64: every value of every parameter, every trouble
+// that inputs bring.
 
 #include <gtest/gtest.h>
 
@@ -66,41 +67,52 @@ const Variant kVariants[] = {
        c.load_path = LoadPath::direct;
      })},
     {"Keys", kKeys},
-    {"KeysOneWave", with([](Config& c) {
-       c.waves = 1;
-       c.prefetch = 1;
-       c.lds_layout = LdsLayout::linear;
-     }, kKeys)},
-    {"KeysDequantisedAtUse", with([](Config& c) {
-       c.dequantise = Dequantise::at_use;
-       c.block_k = 16;
-       c.rescale_threshold = 1;
-       c.query_in = QueryIn::lds;
-     }, kKeys)},
-    {"KeysAtUseWideDirect", with([](Config& c) {
-       c.dequantise = Dequantise::at_use;
-       c.mfma = 32;
-       c.block_h = 32;
-       c.waves = 2;
-       c.load_path = LoadPath::direct;
-     }, kKeys)},
+    {"KeysOneWave", with(
+                        [](Config& c) {
+                          c.waves = 1;
+                          c.prefetch = 1;
+                          c.lds_layout = LdsLayout::linear;
+                        },
+                        kKeys)},
+    {"KeysDequantisedAtUse", with(
+                                 [](Config& c) {
+                                   c.dequantise = Dequantise::at_use;
+                                   c.block_k = 16;
+                                   c.rescale_threshold = 1;
+                                   c.query_in = QueryIn::lds;
+                                 },
+                                 kKeys)},
+    {"KeysAtUseWideDirect", with(
+                                [](Config& c) {
+                                  c.dequantise = Dequantise::at_use;
+                                  c.mfma = 32;
+                                  c.block_h = 32;
+                                  c.waves = 2;
+                                  c.load_path = LoadPath::direct;
+                                },
+                                kKeys)},
     {"Heads", kHeads},
-    {"HeadsTwoStagesLargeTile", with([](Config& c) {
-       c.stages = 2;
-       c.block_k = 128;
-       c.block_h = 128;
-       c.load_width = 8;
-       c.value_read = ValueRead::permuting;
-     }, kHeads)},
-    {"HeadsEightWavesOneStrip", with([](Config& c) {
-       c.waves = 8;
-       c.block_h = 128;
-       c.block_k = 16;
-       c.value_read = ValueRead::strided;
-     }, kHeads)},
+    {"HeadsTwoStagesLargeTile", with(
+                                    [](Config& c) {
+                                      c.stages = 2;
+                                      c.block_k = 128;
+                                      c.block_h = 128;
+                                      c.load_width = 8;
+                                      c.value_read = ValueRead::permuting;
+                                    },
+                                    kHeads)},
+    {"HeadsEightWavesOneStrip", with(
+                                    [](Config& c) {
+                                      c.waves = 8;
+                                      c.block_h = 128;
+                                      c.block_k = 16;
+                                      c.value_read = ValueRead::strided;
+                                    },
+                                    kHeads)},
 };
 
-std::string compile(const std::string& source, const TemporaryFolder& folder, const std::string& name) {
+std::string compile(const std::string& source, const TemporaryFolder& folder,
+                    const std::string& name) {
   const FoundToolchain toolchain = toolchain_for("host", search_from_environment());
   CompilePool pool(toolchain, nullptr, 1);
   CompileJob job;
@@ -120,10 +132,12 @@ class SparseMlaDecode : public ::testing::TestWithParam<Variant> {
   // Compiled once for all the tests of a process: ctest runs each in its own.
   void SetUp() override { decode_ = compile(decode_source(GetParam().config), folder_, "decode"); }
 
-  void expect_right(const ProblemRecord& problem, const InputOptions& inputs, Splits splits = {0, 1, SplitMap::contiguous},
+  void expect_right(const ProblemRecord& problem, const InputOptions& inputs,
+                    Splits splits = {0, 1, SplitMap::contiguous},
                     ReduceConfig reduce = {.block_h = 4, .waves = 2}) {
     const bool needs_reduce = total_splits(splits, problem.extra_len > 0) > 1;
-    if (needs_reduce && reduce_.empty()) reduce_ = compile(reduce_source(reduce), folder_, "reduce");
+    if (needs_reduce && reduce_.empty())
+      reduce_ = compile(reduce_source(reduce), folder_, "reduce");
     const ProblemData data = make_inputs(problem, inputs);
     const RunResult run = runner_->run(decode_, needs_reduce ? reduce_ : std::string(),
                                        {GetParam().config, splits, reduce}, data, 0, 60);
@@ -132,8 +146,8 @@ class SparseMlaDecode : public ::testing::TestWithParam<Variant> {
     EXPECT_TRUE(result.ok) << result.reason;
   }
 
-  static ProblemRecord problem(int heads, int tokens, int main_len, int extra_len, int main_page = 64,
-                               int extra_page = 64) {
+  static ProblemRecord problem(int heads, int tokens, int main_len, int extra_len,
+                               int main_page = 64, int extra_page = 64) {
     ProblemRecord p;
     p.kernel = "sparse_mla_decode";
     p.num_heads = heads;
@@ -159,11 +173,14 @@ TEST_P(SparseMlaDecode, IsRightOnBothScopesWithTailsAndOddPages) {
   expect_right(problem(3, 1, 1, 65, 256, 61), {.seed = 13, .sink = false});
 }
 
-TEST_P(SparseMlaDecode, IsRightWithoutAnExtraScope) { expect_right(problem(16, 2, 129, 0), {.seed = 21}); }
+TEST_P(SparseMlaDecode, IsRightWithoutAnExtraScope) {
+  expect_right(problem(16, 2, 129, 0), {.seed = 21});
+}
 
 TEST_P(SparseMlaDecode, SkipsInvalidSlotsAndScrubsPoison) {
-  expect_right(problem(20, 3, 96, 130, 64, 2),
-               {.seed = 31, .invalid_fraction = 0.3, .poisoned_fraction = 0.3, .duplicate_fraction = 0.2});
+  expect_right(
+      problem(20, 3, 96, 130, 64, 2),
+      {.seed = 31, .invalid_fraction = 0.3, .poisoned_fraction = 0.3, .duplicate_fraction = 0.2});
 }
 
 TEST_P(SparseMlaDecode, GivesZeroAndInfiniteLseForEmptyRowsAndHonoursInfiniteSinks) {
@@ -191,10 +208,12 @@ TEST_P(SparseMlaDecode, ReadsFnuzInMainAndOcpInExtra) {
 
 class SparseMlaReduce : public ::testing::TestWithParam<ReduceConfig> {};
 INSTANTIATE_TEST_SUITE_P(Variants, SparseMlaReduce,
-                         ::testing::Values(ReduceConfig{1, 1}, ReduceConfig{1, 4}, ReduceConfig{2, 4},
-                                           ReduceConfig{8, 2}, ReduceConfig{16, 4}),
+                         ::testing::Values(ReduceConfig{1, 1}, ReduceConfig{1, 4},
+                                           ReduceConfig{2, 4}, ReduceConfig{8, 2},
+                                           ReduceConfig{16, 4}),
                          [](const auto& info) {
-                           return std::to_string(info.param.block_h) + "Heads" + std::to_string(info.param.waves) + "Waves";
+                           return std::to_string(info.param.block_h) + "Heads" +
+                                  std::to_string(info.param.waves) + "Waves";
                          });
 
 TEST_P(SparseMlaReduce, CombinesSplitsOfRaggedRows) {
@@ -209,9 +228,11 @@ TEST_P(SparseMlaReduce, CombinesSplitsOfRaggedRows) {
   p.extra_len = 140;
   p.main_page = p.extra_page = 64;
   p.lengths = "ragged";
-  const ProblemData data = make_inputs(p, {.seed = 71, .sink_infinities = true, .empty_rows = true});
-  const RunResult run = make_host_runner(MLA_WORKER, 2)
-                            ->run(decode, reduce, {kKeys, {1, 6, SplitMap::strided}, GetParam()}, data, 0, 60);
+  const ProblemData data =
+      make_inputs(p, {.seed = 71, .sink_infinities = true, .empty_rows = true});
+  const RunResult run =
+      make_host_runner(MLA_WORKER, 2)
+          ->run(decode, reduce, {kKeys, {1, 6, SplitMap::strided}, GetParam()}, data, 0, 60);
   ASSERT_EQ(run.verdict, Verdict::ok) << run.reason;
   const Comparison result = compare(run.output, compute_reference(data, 2), Tolerance{});
   EXPECT_TRUE(result.ok) << result.reason;

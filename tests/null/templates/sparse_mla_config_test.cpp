@@ -46,7 +46,8 @@ TEST(Config, RefusesFieldsThatDoNotFitEachOther) {
   EXPECT_FALSE(with([](Config& c) { c.mfma = 32; })) << "16 heads for a 32-wide instruction";
   EXPECT_FALSE(with([](Config& c) { c.waves = 1; })) << "nobody to share columns with";
   EXPECT_FALSE(with([](Config& c) { c.dequantise = Dequantise::at_use; }));
-  EXPECT_FALSE(with([](Config& c) { c.wave_split = WaveSplit::heads; })) << "one head tile, four waves";
+  EXPECT_FALSE(with([](Config& c) { c.wave_split = WaveSplit::heads; }))
+      << "one head tile, four waves";
   EXPECT_TRUE(with([](Config& c) {
     c.wave_split = WaveSplit::heads;
     c.block_h = 64;
