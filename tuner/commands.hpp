@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+namespace mla {
+
+// The subcommands of mla-tune besides `tune`. Each prints its result on standard output and returns
+// the exit code; what goes wrong is an Error. Empty folders mean the installed ones.
+
+struct SpaceOptions {
+  std::string arch;
+  std::string configs;
+  bool json = false;
+};
+// How many points each space has, admits and refuses. Throws Error{usage}, after printing, where a
+// space admits none.
+int space_command(const SpaceOptions& options);
+
+// A variant and where to look it up; see tuner/variant_argument.hpp.
+struct VariantOptions {
+  std::string variant;  // empty where params is given
+  std::string params;   // JSON
+  std::filesystem::path db;
+  std::string arch;
+  std::string rocm;
+  std::string configs;
+  std::string templates;
+};
+
+// Prints the variant's translation units.
+int show_command(const VariantOptions& options);
+
+// Compiles the variant's kernels and writes them and launch.json into `out`, each file whole or not
+// at all.
+int emit_command(const VariantOptions& options, const std::filesystem::path& out);
+
+struct VerifyOptions {
+  VariantOptions variant;
+  std::uint64_t seed = 1;
+  bool json = false;
+};
+// Runs the variant on the CPU on inputs with every kind of trouble, and compares with the
+// reference. Returns 0 where everything is right, 5 where something is not.
+int verify_command(const VerifyOptions& options);
+
+struct LookupOptions {
+  std::filesystem::path db;
+  std::string arch;
+  std::string rocm;
+  std::string configs;
+  int heads = 0, tokens = 0, main_len = 0, extra_len = 0, main_page = 64, extra_page = 64;
+  bool json = false;
+};
+// Answers through the dispatcher's own code.
+int lookup_command(const LookupOptions& options);
+
+int db_stats_command(const std::filesystem::path& db, bool json);
+// Returns 3 where the content is damaged.
+int db_check_command(const std::filesystem::path& db, bool json);
+
+// What is there to compile and to run with, and what is missing.
+int doctor_command(const std::filesystem::path& db, bool json);
+
+}  // namespace mla

@@ -1,0 +1,14 @@
+#pragma once
+
+#include <filesystem>
+
+namespace mla {
+
+// ${XDG_DATA_HOME}/mla-tune, else ~/.local/share/mla-tune. Throws Error{system} where neither is
+// known.
+std::filesystem::path data_folder();
+
+// Where results go unless the user says otherwise: tuning.db in data_folder().
+std::filesystem::path default_database();
+
+}  // namespace mla

@@ -1,0 +1,15 @@
+#pragma once
+
+namespace mla {
+
+// From now on Ctrl-C and SIGTERM ask for an end instead of making one; a second one ends the
+// process at once with ErrorKind::interrupted as its exit code.
+void catch_interrupts();
+
+// Whether an end was asked for.
+bool interrupted() noexcept;
+
+// Throws Error{interrupted} where it was.
+void throw_if_interrupted();
+
+}  // namespace mla
