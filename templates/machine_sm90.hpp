@@ -1,7 +1,9 @@
 #pragma once
 
-// sm_90 (Hopper): the wave (a warp), its memories, and e4m3 to bf16. Built-in types and inline PTX only: NVRTC has no
-// standard headers.
+// sm_90 (Hopper): the wave (a warp), its memories, and e4m3 to bf16. Built-in types and inline PTX
+// only: NVRTC has no standard headers.
+
+#include "sparse_mla_config.hpp"
 
 #define MLA_DEVICE static __device__ __forceinline__
 #define MLA_LAMBDA __attribute__((always_inline))
@@ -11,9 +13,12 @@
 
 namespace mla {
 
-// waves_per_eu counts warps for each of an SM's four schedulers; what the compiler takes is workgroups an SM, rounded
-// up. 65536 registers an SM make that 255 registers a lane for 1 and 2, 168 for 3, 128 for 4 and 80 for 6.
-MLA_HOST_DEVICE constexpr int workgroups_per_sm(const Config& c) { return (4 * c.waves_per_eu + c.waves - 1) / c.waves; }
+// waves_per_eu counts warps for each of an SM's four schedulers; what the compiler takes is
+// workgroups an SM, rounded up. 65536 registers an SM make that 255 registers a lane for 1 and 2,
+// 168 for 3, 128 for 4 and 80 for 6.
+MLA_HOST_DEVICE constexpr int workgroups_per_sm(const Config& c) {
+  return (4 * c.waves_per_eu + c.waves - 1) / c.waves;
+}
 MLA_HOST_DEVICE constexpr int workgroups_per_sm(const ReduceConfig&) { return 1; }
 
 constexpr int kLanes = 32;
@@ -42,8 +47,12 @@ MLA_DEVICE float log2_fast(float x) {
 MLA_DEVICE float infinity() { return __int_as_float(0x7f800000); }
 MLA_DEVICE float maximum(float a, float b) { return fmaxf(a, b); }
 // The value of the lane whose number differs in one bit.
-MLA_DEVICE float from_lane_xor(float value, int bit) { return __shfl_xor_sync(kAllLanes, value, bit); }
-MLA_DEVICE unsigned from_lane_xor(unsigned value, int bit) { return __shfl_xor_sync(kAllLanes, value, bit); }
+MLA_DEVICE float from_lane_xor(float value, int bit) {
+  return __shfl_xor_sync(kAllLanes, value, bit);
+}
+MLA_DEVICE unsigned from_lane_xor(unsigned value, int bit) {
+  return __shfl_xor_sync(kAllLanes, value, bit);
+}
 
 // LDS beyond 48 KiB exists only as dynamic shared memory: the launch names lds_bytes().
 template <int kBytes>
@@ -51,7 +60,9 @@ MLA_DEVICE LdsPtr lds_region() {
   extern __shared__ __align__(128) unsigned char region[];
   return region;
 }
-MLA_DEVICE unsigned lds_address(LdsPtr p) { return static_cast<unsigned>(__cvta_generic_to_shared(p)); }
+MLA_DEVICE unsigned lds_address(LdsPtr p) {
+  return static_cast<unsigned>(__cvta_generic_to_shared(p));
+}
 
 template <typename T>
 MLA_DEVICE T lds_read(LdsPtr p) {
@@ -79,7 +90,9 @@ MLA_DEVICE uint4 stream_16(GlobalPtr p) {
 }
 MLA_DEVICE uint2 stream_8(GlobalPtr p) {
   uint2 v;
-  asm volatile("ld.global.nc.L1::no_allocate.v2.u32 {%0, %1}, [%2];" : "=r"(v.x), "=r"(v.y) : "l"(p));
+  asm volatile("ld.global.nc.L1::no_allocate.v2.u32 {%0, %1}, [%2];"
+               : "=r"(v.x), "=r"(v.y)
+               : "l"(p));
   return v;
 }
 // Global memory to LDS, past the registers; without `there` the bytes become 0 and nothing is read.
@@ -87,9 +100,12 @@ template <int kBytes>
 MLA_DEVICE void copy_to_lds(LdsPtr to, GlobalPtr from, bool there) {
   const unsigned bytes = there ? kBytes : 0;
   if constexpr (kBytes == 16) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(lds_address(to)), "l"(from), "r"(bytes) : "memory");
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(lds_address(to)), "l"(from),
+                 "r"(bytes)
+                 : "memory");
   } else {
-    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(lds_address(to)), "l"(from), "n"(kBytes), "r"(bytes)
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(lds_address(to)), "l"(from),
+                 "n"(kBytes), "r"(bytes)
                  : "memory");
   }
 }
@@ -113,21 +129,26 @@ MLA_DEVICE unsigned multiply_bf16(unsigned a, unsigned b) {
   return pair;
 }
 
-// Four e4m3 bytes with their exponents where bf16 has the low end of its own: values times 2^-120 (OCP) or 2^-119 (FNUZ),
-// exactly, subnormals included. Bytes that mean NaN become numbers: see nan_bytes().
+// Four e4m3 bytes with their exponents where bf16 has the low end of its own: values times 2^-120
+// (OCP) or 2^-119 (FNUZ), exactly, subnormals included. Bytes that mean NaN become numbers: see
+// nan_bytes().
 MLA_DEVICE uint2 widen_e4m3(unsigned word) {
-  const unsigned high = (word & 0x80808080u) | (word >> 4 & 0x07070707u), low = word << 4 & 0xf0f0f0f0u;
+  const unsigned high = (word & 0x80808080u) | (word >> 4 & 0x07070707u),
+                 low = word << 4 & 0xf0f0f0f0u;
   return {__byte_perm(low, high, 0x5140), __byte_perm(low, high, 0x7362)};
 }
-// What makes such values those of the cache, as bf16 in both halves: 2^120 (119) times the scale 2^(byte - 127).
-// `byte_twice` is 0x00bb00bb. From kLargeScale on the product may not be finite, and it takes two factors.
-constexpr unsigned kLargeScale = 128;
-MLA_DEVICE unsigned scale_factor(unsigned byte_twice, Fp8Format format) {
+// What makes such values those of the cache, as bf16 in both halves: 2^120 (119) times the scale
+// 2^(byte - 127). `byte_twice` is 0x00bb00bb. Large bytes would overflow: those of a strip that has
+// any take two factors.
+MLA_DEVICE bool is_large(unsigned scale_bytes) { return (scale_bytes & 0x80808080u) != 0; }
+constexpr unsigned kLargeShift = 120;
+MLA_DEVICE unsigned scale_factor(unsigned byte_twice, Fp8Format format, bool any_large) {
+  if (any_large && is_large(byte_twice)) byte_twice -= kLargeShift * 0x00010001u;
   return byte_twice * 128u + (format == Fp8Format::ocp ? 120u : 119u) * 0x00800080u;
 }
-// The second factor, 2^64 for a large scale, whose first factor is that of a scale 2^64 times smaller.
-constexpr unsigned kSecondFactor = 0x5f805f80u;
-MLA_DEVICE bool is_large(unsigned byte_twice) { return (byte_twice & kLargeScale) != 0; }
+MLA_DEVICE unsigned large_scale_factor(unsigned byte_twice) {
+  return (is_large(byte_twice) ? kLargeShift + 127u : 127u) * 0x00800080u;
+}
 
 // 0x80 in each byte of an e4m3 word that is NaN.
 MLA_DEVICE unsigned nan_bytes(unsigned word, Fp8Format format) {
@@ -136,11 +157,14 @@ MLA_DEVICE unsigned nan_bytes(unsigned word, Fp8Format format) {
   return word & ~((word & 0x7f7f7f7fu) + 0x7f7f7f7fu) & 0x80808080u;
 }
 // 0x8000 in each half of a bf16 pair that is NaN: magnitude above 0x7f80.
-MLA_DEVICE unsigned nan_halves(unsigned pair) { return ((pair & 0x7fff7fffu) + 0x007f007fu) & 0x80008000u; }
+MLA_DEVICE unsigned nan_halves(unsigned pair) {
+  return ((pair & 0x7fff7fffu) + 0x007f007fu) & 0x80008000u;
+}
 
 // D (16 x 8) += A (16 x 16) B (16 x 8).
 MLA_DEVICE void mma(float* d, const uint4& a, unsigned b0, unsigned b1) {
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+      "{%8, %9}, {%0, %1, %2, %3};"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "r"(b0), "r"(b1));
 }
