@@ -81,6 +81,15 @@ MLA_DEVICE void global_write(void* base, long long byte, T value) {
     T*)((__attribute__((address_space(1))) unsigned char*)base + byte) = value;
 }
 
+// The kernel's arguments once more, from memory: what the end of a kernel needs then takes no scalar
+// registers from its loop.
+template <typename Args>
+MLA_DEVICE Args reload(const Args&) {
+  auto segment = (__attribute__((address_space(4))) const Args*)__builtin_amdgcn_kernarg_segment_ptr();
+  asm volatile("" : "+s"(segment));
+  return *segment;
+}
+
 // The value of the lane whose number differs in one bit.
 MLA_DEVICE float from_lane_xor(float value, int bit) {
   return __builtin_bit_cast(

@@ -218,6 +218,15 @@ MLA_DEVICE void fetch(RawStrip<c>& raw) {
   }
 }
 
+// Keeps the optimizer from holding on to what it has already made of the strip: at_use dequantises
+// twice because the result of the first time would not fit in registers until the second.
+template <Config c>
+MLA_DEVICE void forget_results(RawStrip<c>& raw) {
+  MLA_UNROLL for (auto& unit : raw.words) {
+    MLA_UNROLL for (u32x4& words : unit) asm volatile("" : "+v"(words));
+  }
+}
+
 // ---- what must not be NaN ----
 
 // 0x80 in each of the seven scale bytes that is 255.

@@ -28,6 +28,11 @@ MLA_DEVICE float infinity() { return __builtin_inff(); }
 MLA_DEVICE float maximum(float a, float b) { return __builtin_fmaxf(a, b); }
 MLA_DEVICE bool speaks_for_wave() { return true; }
 
+template <typename Args>
+MLA_DEVICE const Args& reload(const Args& args) {
+  return args;
+}
+
 template <int kBytes>
 MLA_DEVICE LdsPtr lds_region() {
   return mla_host_wave->shared_memory(mla_host_wave, kBytes);
@@ -174,6 +179,9 @@ MLA_DEVICE void fetch(RawStrip<c>& raw) {
     __builtin_memset(raw.scales[r], 127, kScaleBytes);
   }
 }
+
+template <Config c>
+MLA_DEVICE void forget_results(RawStrip<c>&) {}
 
 template <Config c>
 MLA_DEVICE bool group_is_nan(const RawStrip<c>& raw, int r, int g) {

@@ -265,6 +265,10 @@ MLA_HOST_DEVICE constexpr bool valid(const Config& c) {
   if (c.block_k < c.mfma || c.block_h < c.mfma) return false;
   if (c.dequantise == Dequantise::at_use && c.wave_split != WaveSplit::keys) return false;
   if (c.load_path == LoadPath::registers && c.load_width == 4) return false;
+  // Deeper needs more registers, or scalar registers for addresses, than a wave has.
+  if (c.prefetch == 3 && (c.load_path == LoadPath::direct || c.dequantise == Dequantise::at_use)) {
+    return false;
+  }
   switch (c.wave_split) {
     case WaveSplit::keys:
       return c.stages == 1;

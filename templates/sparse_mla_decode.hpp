@@ -114,6 +114,9 @@ MLA_DEVICE void attend_by_keys(Attention<c>& a, Pipeline<c>& pipeline, float sca
       score_strip<c>(a, raw[n], tile, n * c.mfma, scores[n]);
     }
     refill();
+    if constexpr (c.dequantise == Dequantise::at_use) {
+      MLA_UNROLL for (auto& strip : raw) forget_results<c>(strip);
+    }
     soften<c, kStrips>(a, scale, scores, weights);
     MLA_UNROLL for (int panel = 0; panel < panels(c); ++panel) {
       if constexpr (c.dequantise == Dequantise::at_use) {
@@ -390,7 +393,7 @@ MLA_DEVICE void sparse_mla_decode(const DecodeArgs& args) {
   MLA_UNROLL for (auto& sum : a.sum) combine_sum(sum);
   MLA_UNROLL for (auto& sum : a.exact) combine_sum(sum);
   if constexpr (c.wave_split == WaveSplit::keys && c.waves > 1) merge_waves<c>(a, raw, wave);
-  write_result<c>(args, a, token, head0, split, splits, wave, has_tiles);
+  write_result<c>(reload(args), a, token, head0, split, splits, wave, has_tiles);
 }
 
 }  // namespace mla
