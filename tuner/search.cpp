@@ -103,12 +103,36 @@ Launch PointReader::operator()(const Point& point) const {
   return launch;
 }
 
-std::vector<Point> spread(const Space& space, std::size_t count, std::uint64_t seed,
-                          const std::function<bool(const Point&)>& promising) {
+void Odds::add(const Point& point, bool usable) {
+  (usable ? all_.usable : all_.refused) += 1;
+  for (std::size_t i = 0; i < point.size(); ++i) {
+    Count& count = by_value_[{i, point[i]}];
+    (usable ? count.usable : count.refused) += 1;
+  }
+}
+
+bool Odds::promise(const Point& point) const {
+  // Half a point of each kind is taken to have been seen, so that a few outcomes do not decide.
+  double odds = std::log((all_.usable + 0.5) / (all_.refused + 0.5));
+  for (std::size_t i = 0; i < point.size(); ++i) {
+    const auto at = by_value_.find({i, point[i]});
+    if (at == by_value_.end()) continue;
+    odds += std::log((at->second.usable + 0.5) / (all_.usable + 1)) -
+            std::log((at->second.refused + 0.5) / (all_.refused + 1));
+  }
+  return odds > -1;
+}
+
+std::vector<Point> spread(const Space& space, const std::vector<Point>& tried, std::size_t count,
+                          std::uint64_t seed, const std::function<bool(const Point&)>& promising) {
   std::vector<Point> points = space.code_points();
   Random random(seed);
   random.shuffle(points);
   Balance balance(space);
+  for (const Point& point : tried) balance.take(point);
+  const std::set<Point> known(tried.begin(), tried.end());
+  std::erase_if(points, [&](const Point& point) { return known.contains(point); });
+
   std::vector<Point> sample;
   const auto try_take = [&](std::size_t at) {
     const Point point = points[at];
@@ -118,7 +142,6 @@ std::vector<Point> spread(const Space& space, std::size_t count, std::uint64_t s
     balance.take(point);
     sample.push_back(point);
   };
-
   // A point brings several values at once: few points cover all. Promising ones go first, so that
   // the others only bring what is theirs alone.
   for (const bool any : {false, true}) {

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <set>
 #include <utility>
 #include <vector>
@@ -28,12 +29,30 @@ class PointReader {
   std::vector<std::size_t> places_;  // of the fields of Launch, in for_each order
 };
 
-// A diverse sample of at most `count` code points that can be launched. Every value of every
-// parameter that any such point has occurs, as far as `count` goes; beyond that only `promising`
-// points are taken, such that values occur as evenly as the constraints let them. The first n of a
-// larger sample are the sample of n.
-std::vector<Point> spread(const Space& space, std::size_t count, std::uint64_t seed,
-                          const std::function<bool(const Point&)>& promising);
+// Which code points are likely to be usable, judged by those that were tried: each parameter's
+// value speaks for or against a point by how often points with it were usable (naive Bayes).
+class Odds {
+ public:
+  void add(const Point& point, bool usable);
+  // Whether a point is not much more likely to be refused than not. Everything is, as long as
+  // nothing was tried.
+  bool promise(const Point& point) const;
+
+ private:
+  struct Count {
+    double usable = 0;
+    double refused = 0;
+  };
+  Count all_;
+  std::map<std::pair<std::size_t, int>, Count> by_value_;
+};
+
+// The next `count` code points of a diverse sample, `tried` being what it has so far; each can be
+// launched, and none is in `tried`. Every value of every parameter that any such point has comes
+// first; then values occur as evenly as the constraints let them. Beyond the values' first
+// occurrences only `promising` points are taken.
+std::vector<Point> spread(const Space& space, const std::vector<Point>& tried, std::size_t count,
+                          std::uint64_t seed, const std::function<bool(const Point&)>& promising);
 
 // Up to `count` code points not in `known`, each differing from one of `best` (best first, which
 // take turns) in one parameter, or where that is exhausted in two. Promising ones only.

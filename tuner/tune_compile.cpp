@@ -13,9 +13,8 @@ namespace {
 
 // How often to look for Ctrl-C and commit while a compiler works.
 constexpr double kPollSeconds = 0.2;
-// Of the code objects a run may compile: a sample of the whole space first, then in rounds the
-// neighbours of what the model likes best.
-constexpr double kSampleShare = 0.5;
+// Half of the code objects a run may make, and no more than these, are a sample of the whole space;
+// the others are neighbours of what the model likes best.
 constexpr std::size_t kLargestSample = 160;
 constexpr std::size_t kRound = 24;
 constexpr std::size_t kParents = 8;
@@ -146,7 +145,6 @@ bool Tuning::compile_points(const std::vector<Point>& points) {
       places.push_back(codes_.size());
       units.push_back(code.unit);
     }
-    known_points_.insert(point);
     codes_.push_back(std::move(code));
   }
   const bool all = run_units(
@@ -166,32 +164,40 @@ void Tuning::compile_codes() {
   // A workgroup with twice the heads that there are computes nothing but padding with half of them.
   const int block_h =
       static_cast<int>(std::bit_ceil(static_cast<unsigned>(std::max(16, most_heads))));
-  const auto promising = [&](const Point& point) {
-    return reader_(point).config.block_h <= block_h;
-  };
-
   const std::size_t limit = limits_.code_objects;
-  const auto share = static_cast<std::size_t>(static_cast<double>(limit) * kSampleShare + 0.5);
-  std::vector<Point> sample = spread(
-      parts_.space, std::clamp<std::size_t>(share, 1, kLargestSample), limits_.seed, promising);
-  if (sample.empty()) parts_.space.require_admissible(parts_.space.count());
+  const std::size_t sample =
+      limit == kNoLimit ? kLargestSample : std::min(kLargestSample, (limit + 1) / 2);
   progress_.begin(limit == kNoLimit ? "compiling (seconds)" : "compiling",
                   limit == kNoLimit ? static_cast<std::size_t>(limits_.budget_seconds) : limit);
-  bool more = compile_points(sample);
-  while (more && codes_.size() < limit) {
-    rank();
-    const std::size_t wanted = std::min(kRound, limit - codes_.size());
-    std::vector<Point> parents;
-    for (const std::size_t code : best_codes(ranked_, codes_.size(), kParents))
-      parents.push_back(codes_[code].point);
-    std::vector<Point> next = neighbours(parts_.space, parents, known_points_, wanted,
-                                         limits_.seed + codes_.size(), promising);
-    if (next.empty() && parents.empty()) {
-      // Nothing compiled so far: look further.
-      next = spread(parts_.space, codes_.size() + wanted, limits_.seed, promising);
-      std::erase_if(next, [&](const Point& point) { return known_points_.contains(point); });
+  // Rounds: what one has shown steers the next.
+  for (bool more = true; more && codes_.size() < limit;) {
+    Odds odds;
+    std::vector<Point> tried;
+    for (const Code& code : codes_) {
+      odds.add(code.point, code.made.record.verdict == Verdict::ok);
+      tried.push_back(code.point);
     }
-    if (next.empty()) break;
+    const auto promising = [&](const Point& point) {
+      return reader_(point).config.block_h <= block_h && odds.promise(point);
+    };
+    std::size_t wanted = std::min(kRound, limit - codes_.size());
+    std::vector<Point> next;
+    if (codes_.size() >= sample) {
+      rank();
+      std::vector<Point> parents;
+      for (const std::size_t code : best_codes(ranked_, codes_.size(), kParents))
+        parents.push_back(codes_[code].point);
+      next = neighbours(parts_.space, parents, {tried.begin(), tried.end()}, wanted,
+                        limits_.seed + codes_.size(), promising);
+    } else {
+      wanted = std::min(wanted, sample - codes_.size());
+    }
+    if (next.empty())
+      next = spread(parts_.space, tried, wanted, limits_.seed + codes_.size(), promising);
+    if (next.empty()) {
+      if (codes_.empty()) parts_.space.require_admissible(parts_.space.count());
+      break;
+    }
     more = compile_points(next);
   }
 }

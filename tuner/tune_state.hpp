@@ -150,7 +150,6 @@ class Tuning {
   double spent_seconds_ = 0;
 
   std::vector<Code> codes_;
-  std::set<Point> known_points_;
   std::map<ReduceId, Reduce> reduces_;
   std::set<ReduceId> failed_reduces_;
   std::vector<std::vector<Candidate>> ranked_;  // by problem, fastest first
