@@ -24,10 +24,12 @@ MLA_HOST_DEVICE constexpr int workgroups_per_sm(const ReduceConfig&) { return 1;
 constexpr int kLanes = 32;
 constexpr unsigned kAllLanes = 0xffffffffu;
 
-using LdsPtr = unsigned char*;
+using LdsPtr = unsigned;  // the address in shared memory itself: half the registers of a pointer
 using GlobalPtr = const unsigned char*;
 
-MLA_DEVICE int lane_id() { return static_cast<int>(threadIdx.x & 31u); }
+// Counted rather than read: ptxas reads special registers again and again to save a register, each
+// time some 30 cycles late.
+MLA_DEVICE int lane_id() { return __popc(~(kAllLanes << (threadIdx.x & 31u))) & 31; }
 // From lane 0, so that the compiler knows it to be the same in every lane.
 MLA_DEVICE int wave_id() { return __shfl_sync(kAllLanes, static_cast<int>(threadIdx.x >> 5), 0); }
 MLA_DEVICE Dim3 workgroup_id() { return {blockIdx.x, blockIdx.y, blockIdx.z}; }
@@ -46,6 +48,11 @@ MLA_DEVICE float log2_fast(float x) {
 }
 MLA_DEVICE float infinity() { return __int_as_float(0x7f800000); }
 MLA_DEVICE float maximum(float a, float b) { return fmaxf(a, b); }
+// The kernel's arguments once more; they are constant memory, which costs no register.
+template <typename Args>
+MLA_DEVICE const Args& reload(const Args& args) {
+  return args;
+}
 // The value of the lane whose number differs in one bit.
 MLA_DEVICE float from_lane_xor(float value, int bit) {
   return __shfl_xor_sync(kAllLanes, value, bit);
@@ -58,19 +65,51 @@ MLA_DEVICE unsigned from_lane_xor(unsigned value, int bit) {
 template <int kBytes>
 MLA_DEVICE LdsPtr lds_region() {
   extern __shared__ __align__(128) unsigned char region[];
-  return region;
+  return static_cast<LdsPtr>(__cvta_generic_to_shared(region));
 }
-MLA_DEVICE unsigned lds_address(LdsPtr p) {
-  return static_cast<unsigned>(__cvta_generic_to_shared(p));
-}
-
+// In PTX, for the sake of the 32-bit address: ptxas folds what is added to it into the instruction.
 template <typename T>
 MLA_DEVICE T lds_read(LdsPtr p) {
-  return *reinterpret_cast<const T*>(p);
+  static_assert(sizeof(T) == 2 || sizeof(T) == 4 || sizeof(T) == 8 || sizeof(T) == 16);
+  union {
+    T value;
+    unsigned short half;
+    unsigned words[sizeof(T) / 4 + 1];
+  } u;
+  if constexpr (sizeof(T) == 2) {
+    asm volatile("ld.shared.u16 %0, [%1];" : "=h"(u.half) : "r"(p) : "memory");
+  } else if constexpr (sizeof(T) == 4) {
+    asm volatile("ld.shared.u32 %0, [%1];" : "=r"(u.words[0]) : "r"(p) : "memory");
+  } else if constexpr (sizeof(T) == 8) {
+    asm volatile("ld.shared.v2.u32 {%0, %1}, [%2];"
+                 : "=r"(u.words[0]), "=r"(u.words[1])
+                 : "r"(p)
+                 : "memory");
+  } else {
+    asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(u.words[0]), "=r"(u.words[1]), "=r"(u.words[2]), "=r"(u.words[3])
+                 : "r"(p)
+                 : "memory");
+  }
+  return u.value;
 }
 template <typename T>
 MLA_DEVICE void lds_write(LdsPtr p, T value) {
-  *reinterpret_cast<T*>(p) = value;
+  static_assert(sizeof(T) == 4 || sizeof(T) == 8 || sizeof(T) == 16);
+  union {
+    T value;
+    unsigned words[sizeof(T) / 4];
+  } u{value};
+  if constexpr (sizeof(T) == 4) {
+    asm volatile("st.shared.u32 [%0], %1;" ::"r"(p), "r"(u.words[0]) : "memory");
+  } else if constexpr (sizeof(T) == 8) {
+    asm volatile("st.shared.v2.u32 [%0], {%1, %2};" ::"r"(p), "r"(u.words[0]), "r"(u.words[1])
+                 : "memory");
+  } else {
+    asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(p), "r"(u.words[0]),
+                 "r"(u.words[1]), "r"(u.words[2]), "r"(u.words[3])
+                 : "memory");
+  }
 }
 template <typename T>
 MLA_DEVICE T global_read(GlobalPtr p) {
@@ -79,6 +118,15 @@ MLA_DEVICE T global_read(GlobalPtr p) {
 template <typename T>
 MLA_DEVICE void global_write(void* base, long long byte, T value) {
   *reinterpret_cast<T*>(static_cast<unsigned char*>(base) + byte) = value;
+}
+// The int at p, or -1 without touching it; nothing waits for it but its use.
+MLA_DEVICE int read_slot(GlobalPtr p, bool there) {
+  int slot;
+  asm volatile(
+      "{ .reg .pred p; setp.ne.b32 p, %2, 0; mov.b32 %0, -1; @p ld.global.nc.b32 %0, [%1]; }"
+      : "=r"(slot)
+      : "l"(p), "r"(static_cast<int>(there)));
+  return slot;
 }
 // Rows of the cache: issued where they stand, and past L1, as no other wave of the SM wants them.
 MLA_DEVICE uint4 stream_16(GlobalPtr p) {
@@ -100,12 +148,11 @@ template <int kBytes>
 MLA_DEVICE void copy_to_lds(LdsPtr to, GlobalPtr from, bool there) {
   const unsigned bytes = there ? kBytes : 0;
   if constexpr (kBytes == 16) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(lds_address(to)), "l"(from),
-                 "r"(bytes)
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes)
                  : "memory");
   } else {
-    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(lds_address(to)), "l"(from),
-                 "n"(kBytes), "r"(bytes)
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(to), "l"(from), "n"(kBytes),
+                 "r"(bytes)
                  : "memory");
   }
 }
@@ -173,7 +220,7 @@ MLA_DEVICE uint4 read_transposed(LdsPtr row) {
   uint4 v;
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
-               : "r"(lds_address(row))
+               : "r"(row)
                : "memory");
   return v;
 }

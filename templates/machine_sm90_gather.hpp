@@ -57,9 +57,13 @@ struct ScopeView {
 };
 
 MLA_DEVICE ScopeView open_scope(const CacheScope& scope, int token) {
-  ScopeView v{};
-  if (scope.indptr == nullptr) return v;
-  const int first = scope.indptr[token], last = scope.indptr[token + 1];
+  // What comes straight from the arguments needs no register: only the length says "absent".
+  ScopeView v;
+  int first = 0, last = 0;
+  if (scope.indptr != nullptr) {
+    first = scope.indptr[token];
+    last = scope.indptr[token + 1];
+  }
   v.cache = scope.cache;
   v.indices = reinterpret_cast<GlobalPtr>(scope.indices + first);
   v.length = last - first;
@@ -77,12 +81,13 @@ template <Config c>
 struct RawStrip {
   static constexpr int kUnits = gathered_groups(c);
   uint4 words[Shape<c>::kDirect ? 1 : kUnits][2][2];
-  uint2 scales[2];   // 7 scale bytes and the pad byte of each row
-  unsigned keys;     // one bit for each row that is there
-  unsigned nan;      // bit 7 of a byte set: dequantise() met an OCP NaN
-  bool large;        // some scale of the strip is_large()
-  Fp8Format format;  // the same for the whole strip
-  LdsPtr staged;     // where direct loads put the strip
+  uint2 scales[2];    // 7 scale bytes and the pad byte of each row
+  GlobalPtr rows[2];  // where the words came from, for scrub()
+  unsigned keys;      // one bit for each row that is there
+  unsigned nan;       // bit 7 of a byte set: dequantise() met an OCP NaN
+  bool large;         // some scale of the strip is_large()
+  Fp8Format format;   // the same for the whole strip
+  LdsPtr staged;      // where direct loads put the strip
 };
 
 // The slots of the strip that begins at `position` of the list: lane l has that of row l % 16; -1
@@ -92,7 +97,7 @@ using Slots = int;
 template <Config c>
 MLA_DEVICE Slots<c> load_slots(const ScopeView& scope, int position) {
   const int p = position + lane_id() % 16;
-  return p < scope.length && p >= 0 ? global_read<int>(scope.indices + 4ll * p) : -1;
+  return read_slot(scope.indices + 4ll * p, p >= 0 && p < scope.length);
 }
 
 // Where a lane's 16 bytes of group g lie in a row of 576 bytes; RoPE's group has 32.
@@ -119,6 +124,22 @@ MLA_DEVICE uint4 load_run(GlobalPtr group, int i) {
     const uint2 high = stream_8(group + ((2 * i + 1) * 4 + lane_part()) * 8);
     return {low.x, low.y, high.x, high.y};
   }
+}
+
+template <Config c>
+MLA_DEVICE void load_words(RawStrip<c>& raw, int r, int first_group) {
+  MLA_UNROLL for (int u = 0; u < RawStrip<c>::kUnits; ++u) {
+    const GlobalPtr group = raw.rows[r] + (first_group + u) * kGroupDim;
+    raw.words[u][r][0] = load_run<c>(group, 0);
+    if (first_group + u == kGroups - 1) raw.words[u][r][1] = load_run<c>(group, 1);
+  }
+}
+// Zeros where row r is not there.
+template <Config c>
+MLA_DEVICE void clear_missing(RawStrip<c>& raw, int r) {
+  if ((raw.keys >> (lane_row() + 8 * r) & 1u) != 0) return;
+  raw.scales[r] = uint2{0, 0};
+  MLA_UNROLL for (auto& unit : raw.words) unit[r][0] = unit[r][1] = uint4{0, 0, 0, 0};
 }
 
 // Starts loading the rows of the slots; kUnits groups from `first_group` on. Rows of slots that are
@@ -162,11 +183,8 @@ MLA_DEVICE void gather(RawStrip<c>& raw, const ScopeView& scope, Slots<c> slot, 
       copy_to_lds<kScaleBytes>(staged_scales<c>(staging, r), scales, there);
     } else {
       raw.scales[r] = stream_8(scales);
-      MLA_UNROLL for (int u = 0; u < RawStrip<c>::kUnits; ++u) {
-        const GlobalPtr group = row + (first_group + u) * kGroupDim;
-        raw.words[u][r][0] = load_run<c>(group, 0);
-        if (first_group + u == kGroups - 1) raw.words[u][r][1] = load_run<c>(group, 1);
-      }
+      raw.rows[r] = row;
+      load_words<c>(raw, r, first_group);
     }
   }
   if constexpr (Shape<c>::kDirect) close_copies();
@@ -185,17 +203,24 @@ MLA_DEVICE void fetch(RawStrip<c>& raw) {
     MLA_UNROLL for (int r = 0; r < 2; ++r) raw.scales[r] =
         lds_read<uint2>(staged_scales<c>(raw.staged, r));
   } else if (raw.keys != 0xffffu) {
-    MLA_UNROLL for (int r = 0; r < 2; ++r) {
-      if ((raw.keys >> (lane_row() + 8 * r) & 1u) != 0) continue;
-      raw.scales[r] = uint2{0, 0};
-      MLA_UNROLL for (auto& unit : raw.words) {
-        unit[r][0] = uint4{0, 0, 0, 0};
-        unit[r][1] = uint4{0, 0, 0, 0};
-      }
-    }
+    MLA_UNROLL for (int r = 0; r < 2; ++r) clear_missing<c>(raw, r);
   }
   raw.large =
       any_lane(is_large(raw.scales[0].x | raw.scales[0].y | raw.scales[1].x | raw.scales[1].y));
+}
+
+// Keeps the optimizer from holding on to what it has already made of the strip: at_use dequantises
+// twice because the result of the first time would not fit in registers until the second.
+template <Config c>
+MLA_DEVICE void forget_results(RawStrip<c>& raw) {
+  if constexpr (!Shape<c>::kDirect) {
+    MLA_UNROLL for (auto& unit : raw.words) {
+      MLA_UNROLL for (auto& row : unit) {
+        MLA_UNROLL for (uint4& w : row) asm volatile("" : "+r"(w.x), "+r"(w.y), "+r"(w.z),
+                                                     "+r"(w.w));
+      }
+    }
+  }
 }
 
 // ---- what must not be NaN ----
@@ -254,10 +279,17 @@ MLA_DEVICE bool has_nan(const RawStrip<c>& raw, int first_group) {
   return any_lane(found != 0 || has_bad_scale<c>(raw));
 }
 // Sets every NaN of the strip to 0: an element, or a whole group of 64 where the scale is NaN.
+// Loads the words again: were they kept for this rare case, they would hold registers all through
+// QK.
 template <Config c>
 MLA_DEVICE void scrub(RawStrip<c>& raw, int first_group) {
   raw.nan = 0;
+  if (raw.keys == 0) return;
   MLA_UNROLL for (int r = 0; r < 2; ++r) {
+    if constexpr (!Shape<c>::kDirect) {
+      load_words<c>(raw, r, first_group);
+      clear_missing<c>(raw, r);
+    }
     MLA_UNROLL for (int u = 0; u < RawStrip<c>::kUnits; ++u) {
       const int g = first_group + u;
       const bool rope = g == kGroups - 1,

@@ -137,18 +137,21 @@ MLA_DEVICE unsigned read_mask(LdsPtr p) { return lds_read<unsigned>(p); }
 
 // ---- values ----
 
-// Operand B of one step, 16 keys from `row0` on, for two tiles of 8 columns from `column` on.
+// Operand B of one step, 16 keys from `row0` on, for two tiles of 8 columns from column0 + column
+// on.
 template <Config c>
-MLA_DEVICE uint4 read_values(LdsPtr tile, int row0, int column) {
+MLA_DEVICE uint4 read_values(LdsPtr tile, int row0, int column0, int column) {
   if constexpr (c.value_read == ValueRead::transposing) {
-    return read_transposed(tile_at<c>(tile, row0 + lane_id() % 16, column + lane_id() / 16 * 8));
+    const unsigned second_rows = lane_id() / 8 % 2 * 8 * kRowStride<c>;
+    return read_transposed(
+        tile_at<c>(tile + second_rows, row0, column0, lane_id() % 8, column + lane_id() / 16 * 8));
   } else {
     unsigned words[4];
     MLA_UNROLL for (int i = 0; i < 4; ++i) {
       const auto element = [&](int key) MLA_LAMBDA {
-        const int row = row0 + i % 2 * 8 + 2 * lane_part() + key;
-        return static_cast<unsigned>(
-            lds_read<unsigned short>(tile_at<c>(tile, row, column + i / 2 * 8 + lane_row())));
+        return static_cast<unsigned>(lds_read<unsigned short>(
+            tile_at<c>(tile, row0 + i % 2 * 8, column0, 2 * lane_part() + key,
+                       column + i / 2 * 8 + lane_row())));
       };
       words[i] = element(0) | element(1) << 16;
     }
@@ -183,7 +186,7 @@ MLA_DEVICE void accumulate(OutputPanel<c.mfma>* const (&out)[kHeadTiles], LdsPtr
   if constexpr (c.wave_split == WaveSplit::keys) __syncwarp();
   MLA_UNROLL for (int n = 0; n < kStrips; ++n) {
     MLA_UNROLL for (int q = 0; q < 4; ++q) {
-      const uint4 v = read_values<c>(tile, n * c.mfma, column0 + q * 16);
+      const uint4 v = read_values<c>(tile, n * c.mfma, column0, q * 16);
       MLA_UNROLL for (int h = 0; h < kHeadTiles; ++h) {
         mma(out[h]->tiles[2 * q], weights[n][h].operand, v.x, v.y);
         mma(out[h]->tiles[2 * q + 1], weights[n][h].operand, v.z, v.w);

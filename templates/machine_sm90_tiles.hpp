@@ -13,12 +13,15 @@ namespace mla {
 // reads) nor 2 rows at every other chunk (writes) meet in a bank. A shift of 16 bytes a row does
 // it; what more padding there is goes unused.
 template <Config c>
-MLA_DEVICE LdsPtr tile_at(LdsPtr tile, int row, int column) {
-  constexpr int kColumnBytes = tile_row_bytes(c) / 64 * 64;
-  constexpr int kRowStride = kColumnBytes + (c.lds_layout == LdsLayout::padded ? 16 : 0);
-  const int byte = 2 * column, near = byte & 127;
-  const int moved = c.lds_layout == LdsLayout::swizzled ? near ^ row % 8 * 16 : near;
-  return tile + row * kRowStride + (byte - near) + moved;
+constexpr int kRowStride = tile_row_bytes(c) / 64 * 64 +
+                           (c.lds_layout == LdsLayout::padded ? 16 : 0);
+// Where (row, column) of a tile lies: `row0` is a multiple of 8 and `column0` of 64, so that what a
+// lane adds, for row < 8 and column < 64, is the same wherever the two point to.
+template <Config c>
+MLA_DEVICE LdsPtr tile_at(LdsPtr tile, int row0, int column0, int row, int column) {
+  const int byte = c.lds_layout == LdsLayout::swizzled ? 2 * column ^ row * 16 : 2 * column;
+  return (tile + static_cast<unsigned>(row * kRowStride<c> + byte)) +
+         static_cast<unsigned>(row0 * kRowStride<c> + 2 * column0);
 }
 
 // ---- fragments ----
@@ -74,10 +77,10 @@ template <Config c>
 MLA_DEVICE void store_keys(LdsPtr tile, int row0, int column, bool rope, const KeyFragment<c>& k) {
   const int width = rope ? Shape<c>::kLoad / 2 : Shape<c>::kLoad;
   MLA_UNROLL for (int r = 0; r < 2; ++r) {
-    const int row = row0 + lane_row() + 8 * r;
     const auto& s = k.steps[r];
     const auto at = [&](int e) MLA_LAMBDA {
-      return tile_at<c>(tile, row, column + (e / width * 4 + lane_part()) * width + e % width);
+      return tile_at<c>(tile, row0 + 8 * r, column, lane_row(),
+                        (e / width * 4 + lane_part()) * width + e % width);
     };
     if (width >= 8) {
       lds_write(at(0), uint4{s[0].x, s[0].y, s[1].x, s[1].y});
@@ -95,7 +98,7 @@ MLA_DEVICE KeyFragment<c> load_keys(LdsPtr tile, int row0, int g) {
   MLA_UNROLL for (int r = 0; r < 2; ++r) {
     MLA_UNROLL for (int i = 0; i < 2; ++i) {
       const uint4 w = lds_read<uint4>(
-          tile_at<c>(tile, row0 + lane_row() + 8 * r, g * kGroupDim + (i * 4 + lane_part()) * 8));
+          tile_at<c>(tile, row0 + 8 * r, g * kGroupDim, lane_row(), (i * 4 + lane_part()) * 8));
       k.steps[r][2 * i] = {w.x, w.y};
       k.steps[r][2 * i + 1] = {w.z, w.w};
     }
