@@ -69,8 +69,8 @@ std::string in_words(const Query& q) {
 void print(const std::string& arch, const Query& query, const Answer& a) {
   fmt::print("{} on {}\n  match      {}\n", in_words(query), arch, name(a.grade));
   if (a.has_evidence) {
-    fmt::print("  evidence   {}, {:.2f} us there, ROCm {}\n", name(a.evidence), a.median_us,
-               a.rocm);
+    fmt::print("  evidence   {}, {:.2f} us there, compiled by release {}\n", name(a.evidence),
+               a.median_us, a.rocm);
     fmt::print("  tuned for  {}\n", in_words(a.tuned_for));
   } else {
     fmt::print("  evidence   none: nothing near was tuned for {} in this database\n", arch);

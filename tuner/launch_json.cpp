@@ -171,7 +171,8 @@ Json launch_json(const NamedVariant& variant, const std::string& arch, const Too
        "little-endian two's complement; arguments that the compiler adds behind "
        "arguments_bytes are not read"},
       {"expressions",
-       "+ - * / as usual, ceil(x) rounds up; names are those of `problem`, and "
+       "+ - * / as usual, ceil(x) rounds up; a comparison is 1 or 0; names are those of `problem`, "
+       "and "
        "`splits`"}};
   json["problem"] = {{"tokens", "query rows"},
                      {"heads", "query heads, 1 to 128"},
@@ -185,13 +186,16 @@ Json launch_json(const NamedVariant& variant, const std::string& arch, const Too
                    "splits > 1, after sparse_mla_decode on the same stream", launch.reduce.block_h,
                    "1", static_cast<unsigned>(threads(launch.reduce, lanes)), 0, sizeof(ReduceArgs),
                    reduce_arguments())});
+  static_assert(kStatistics == 3, "say below what the new one is");
   json["workspace"] = {
-      {"bytes", fmt::format("4 * tokens * heads * splits * {}; 0 where splits is 1", kHeadDim + 2)},
+      {"bytes",
+       fmt::format("4 * tokens * heads * splits * {} * (splits > 1)", kHeadDim + kStatistics)},
       {"layout",
-       "fp32: rows [tokens, heads, splits, 512], not normalised, sum of 2^(s-m) v; then [tokens, "
-       "heads, splits, 2]: m, the running maximum of the logits in base 2, and l, the sum of "
-       "2^(s-m). A split without keys has l = 0, and its row is not written. The contents before "
-       "the launch do not matter."}};
+       "fp32: rows [tokens, heads, splits, 512], not normalised, the sum of 2^(s-m) v; then "
+       "[tokens, "
+       "heads, splits, 3]: m, the running maximum of the logits in base 2; the sum of 2^(s-m) as "
+       "rounded to bf16, 0 for a split without keys, whose row is not written; the same sum before "
+       "rounding. The contents before the launch do not matter."}};
   json["example"] = {
       {"problem",
        {{"tokens", problem.num_tokens}, {"heads", problem.num_heads}, {"has_extra", has_extra}}},
