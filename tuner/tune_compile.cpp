@@ -126,10 +126,7 @@ bool Tuning::compile_points(const std::vector<Point>& points) {
   std::vector<Unit> units;
   bool complete = true;
   for (const Point& point : points) {
-    if (stopped() || budget_is_spent()) {
-      complete = false;
-      break;
-    }
+    if (stopped()) return false;
     Code code;
     code.point = point;
     code.config = reader_(point).config;
@@ -141,6 +138,10 @@ bool Tuning::compile_points(const std::vector<Point>& points) {
       spent_seconds_ += known->compile_seconds;
       ++report_.known;
       show_compiled({});
+    } else if (budget_is_spent()) {
+      // What the database knows is taken even then, so that the same command again sees the same.
+      complete = false;
+      continue;
     } else {
       places.push_back(codes_.size());
       units.push_back(code.unit);
