@@ -81,13 +81,19 @@ MLA_DEVICE void global_write(void* base, long long byte, T value) {
     T*)((__attribute__((address_space(1))) unsigned char*)base + byte) = value;
 }
 
-// The kernel's arguments once more, from memory: what the end of a kernel needs then takes no scalar
-// registers from its loop.
+// The kernel's arguments once more, from memory: what the end of a kernel needs then takes no
+// scalar registers from its loop.
 template <typename Args>
 MLA_DEVICE Args reload(const Args&) {
-  auto segment = (__attribute__((address_space(4))) const Args*)__builtin_amdgcn_kernarg_segment_ptr();
+  auto segment =
+      (__attribute__((address_space(4))) const Args*)__builtin_amdgcn_kernarg_segment_ptr();
   asm volatile("" : "+s"(segment));
   return *segment;
+}
+
+// A number that every lane reads, and that no kernel running now writes: through the scalar cache.
+MLA_DEVICE float read_uniform(const float* p) {
+  return *(__attribute__((address_space(4))) const float*)p;
 }
 
 // The value of the lane whose number differs in one bit.

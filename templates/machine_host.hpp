@@ -33,6 +33,8 @@ MLA_DEVICE const Args& reload(const Args& args) {
   return args;
 }
 
+MLA_DEVICE float read_uniform(const float* p) { return *p; }
+
 template <int kBytes>
 MLA_DEVICE LdsPtr lds_region() {
   return mla_host_wave->shared_memory(mla_host_wave, kBytes);

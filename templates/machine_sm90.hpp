@@ -225,4 +225,7 @@ MLA_DEVICE uint4 read_transposed(LdsPtr row) {
   return v;
 }
 
+// A number that every lane reads, and that no kernel running now writes.
+MLA_DEVICE float read_uniform(const float* p) { return __ldg(p); }
+
 }  // namespace mla

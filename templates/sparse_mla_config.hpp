@@ -209,6 +209,12 @@ MLA_HOST_DEVICE constexpr int gathered_groups(const Config& c) {
   return kGroups * strips_per_tile(c) / c.waves;
 }
 
+// Sets of strips that are loading or waiting for their use. What is dequantised at once frees its
+// set in time for the load of the tile after next.
+MLA_HOST_DEVICE constexpr int sets_in_flight(const Config& c) {
+  return c.dequantise == Dequantise::at_store && c.prefetch > 1 ? c.prefetch - 1 : c.prefetch;
+}
+
 // LDS, in the order in which its regions lie. Every region is a multiple of 16 bytes.
 MLA_HOST_DEVICE constexpr int tile_row_bytes(const Config& c) {
   const int columns = c.dequantise == Dequantise::at_use ? panel_columns(c) : kHeadDim;
@@ -223,7 +229,7 @@ MLA_HOST_DEVICE constexpr int query_bytes(const Config& c) {
 MLA_HOST_DEVICE constexpr int raw_strip_bytes(const Config& c) { return c.mfma * kRowBytes + 512; }
 MLA_HOST_DEVICE constexpr int raw_bytes(const Config& c) {
   if (c.load_path != LoadPath::direct) return 0;
-  return c.waves * c.prefetch * gathered_strips(c) * raw_strip_bytes(c);
+  return c.waves * sets_in_flight(c) * gathered_strips(c) * raw_strip_bytes(c);
 }
 // Tiles: private to each wave with WaveSplit::keys, shared otherwise.
 MLA_HOST_DEVICE constexpr int tiles_bytes(const Config& c) {

@@ -106,14 +106,14 @@ MLA_DEVICE void score_strip(Attention<c>& a, RawStrip<c>& raw, LdsPtr tile, int 
 template <Config c>
 MLA_DEVICE void attend_by_keys(Attention<c>& a, Pipeline<c>& pipeline, float scale, LdsPtr tile) {
   constexpr int kStrips = gathered_strips(c);
-  for_each_tile<c>(pipeline, [&](RawStrip<c>(&raw)[kStrips], auto refill) MLA_LAMBDA {
+  for_each_tile<c>(pipeline, [&](RawStrip<c>(&raw)[kStrips], int set) MLA_LAMBDA {
     ScoreTile<c.mfma> scores[kStrips][head_tiles(c)];
     WeightTile<c.mfma> weights[kStrips][head_tiles(c)];
     MLA_UNROLL for (int n = 0; n < kStrips; ++n) {
       fetch<c>(raw[n]);
       score_strip<c>(a, raw[n], tile, n * c.mfma, scores[n]);
     }
-    refill();
+    refill<c>(pipeline, set);
     if constexpr (c.dequantise == Dequantise::at_use) {
       MLA_UNROLL for (auto& strip : raw) forget_results<c>(strip);
     }
@@ -144,7 +144,7 @@ MLA_DEVICE void attend_by_columns(Attention<c>& a, Pipeline<c>& pipeline, float 
   constexpr int kMine = gathered_strips(c), kAll = strips_per_tile(c),
                 kTileBytes = c.mfma * c.mfma * 4;
   int stage = 0;
-  for_each_tile<c>(pipeline, [&](RawStrip<c>(&raw)[kMine], auto refill) MLA_LAMBDA {
+  for_each_tile<c>(pipeline, [&](RawStrip<c>(&raw)[kMine], int set) MLA_LAMBDA {
     const LdsPtr tile = tiles + stage * tile_bytes(c);
     const LdsPtr board = exchange + stage * (c.block_k * c.block_h * 4);
     MLA_UNROLL for (int n = 0; n < kMine; ++n) {
@@ -155,7 +155,7 @@ MLA_DEVICE void attend_by_columns(Attention<c>& a, Pipeline<c>& pipeline, float 
       MLA_UNROLL for (int h = 0; h < head_tiles(c); ++h)
           write_scores(board + (strip * head_tiles(c) + h) * kTileBytes, mine[h]);
     }
-    refill();
+    refill<c>(pipeline, set);
     barrier();
     ScoreTile<c.mfma> scores[kAll][head_tiles(c)];
     WeightTile<c.mfma> weights[kAll][head_tiles(c)];
@@ -182,7 +182,7 @@ MLA_DEVICE void attend_by_heads(Attention<c>& a, Pipeline<c>& pipeline, float sc
                                 LdsPtr exchange) {
   constexpr int kMine = gathered_strips(c), kAll = strips_per_tile(c);
   int stage = 0;
-  for_each_tile<c>(pipeline, [&](RawStrip<c>(&raw)[kMine], auto refill) MLA_LAMBDA {
+  for_each_tile<c>(pipeline, [&](RawStrip<c>(&raw)[kMine], int set) MLA_LAMBDA {
     const LdsPtr tile = tiles + stage * tile_bytes(c);
     const LdsPtr board = exchange + stage * (exchange_bytes(c) / c.stages);
     MLA_UNROLL for (int n = 0; n < kMine; ++n) {
@@ -196,7 +196,7 @@ MLA_DEVICE void attend_by_heads(Attention<c>& a, Pipeline<c>& pipeline, float sc
       }
       write_mask(board + 4 * strip, raw[n].keys);
     }
-    refill();
+    refill<c>(pipeline, set);
     barrier();
     ScoreTile<c.mfma> scores[kAll][head_tiles(c)];
     WeightTile<c.mfma> weights[kAll][head_tiles(c)];
@@ -376,7 +376,7 @@ MLA_DEVICE void sparse_mla_decode(const DecodeArgs& args) {
   constexpr int kSharers = c.wave_split == WaveSplit::keys ? 1 : kGroups / gathered_groups(c);
   pipeline.first_strip = c.wave_split == WaveSplit::keys ? 0 : wave / kSharers * gathered_strips(c);
   pipeline.shared_group = wave % kSharers * gathered_groups(c);
-  pipeline.staging = raw + wave * c.prefetch * gathered_strips(c) * raw_strip_bytes(c);
+  pipeline.staging = raw + wave * sets_in_flight(c) * gathered_strips(c) * raw_strip_bytes(c);
   if constexpr (c.wave_split == WaveSplit::keys) {
     pipeline.walk.next += wave * pipeline.walk.step;
     pipeline.walk.step *= c.waves;

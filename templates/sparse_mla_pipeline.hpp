@@ -40,7 +40,7 @@ struct Pipeline {
   static constexpr int kStrips = gathered_strips(c);
   static constexpr bool kOverwrites =
       c.dequantise == Dequantise::at_store;  // a strip's registers free up early
-  static constexpr int kSets = kOverwrites && c.prefetch > 1 ? c.prefetch - 1 : c.prefetch;
+  static constexpr int kSets = sets_in_flight(c);
   ScopeView main;
   ScopeView extra;
   TileWalk walk;            // the next tile to gather
@@ -94,8 +94,13 @@ MLA_DEVICE void gather_next(Pipeline<c>& p, int set) {
   look_ahead<c>(p);
 }
 
-// Calls step(set) for each tile of the walk. step() must call `refill(set)` once it is done with a
-// strip's registers.
+// For step(), below, to call once it is done with a set's registers.
+template <Config c>
+MLA_DEVICE void refill(Pipeline<c>& p, int set) {
+  if constexpr (Pipeline<c>::kOverwrites && c.prefetch > 1) gather_next<c>(p, set);
+}
+
+// Calls step(rows, set) for each tile of the walk.
 template <Config c, typename Step>
 MLA_DEVICE void for_each_tile(Pipeline<c>& p, Step step) {
   using P = Pipeline<c>;
@@ -108,9 +113,7 @@ MLA_DEVICE void for_each_tile(Pipeline<c>& p, Step step) {
       if (walk.next >= walk.end) break;
       if constexpr (c.prefetch == 1) gather_next<c>(p, set);
       if constexpr (!P::kOverwrites && c.prefetch > 1) gather_next<c>(p, (set + kAhead) % P::kSets);
-      step(p.raw[set], [&]() MLA_LAMBDA {
-        if constexpr (P::kOverwrites && c.prefetch > 1) gather_next<c>(p, set);
-      });
+      step(p.raw[set], set);
       walk.next += walk.step;
     }
   }

@@ -33,18 +33,18 @@ MLA_DEVICE void sparse_mla_reduce(const ReduceArgs& args) {
     if (head >= args.heads) break;
     const long long first = (static_cast<long long>(token) * args.heads + head) * args.splits;
     float max = -infinity();
-    for (int s = 0; s < args.splits; ++s) max = maximum(max, statistics[kStatistics * (first + s)]);
+    const float* mine = statistics + kStatistics * first;
+    for (int s = 0; s < args.splits; ++s) max = maximum(max, read_uniform(mine + kStatistics * s));
     const float offset = max == -infinity() ? 0.0f : max;
     float sum = 0, exact = 0;
     RowPart<kHeadDim / kShare> row;
     clear(row);
-    for (int s = 0; s < args.splits; ++s) {
-      const float* mine = statistics + kStatistics * (first + s);
-      const float share = mine[1];
+    for (int s = 0; s < args.splits; ++s, mine += kStatistics) {
+      const float share = read_uniform(mine + 1);
       if (share == 0) continue;
-      const float weight = exp2_fast(mine[0] - offset);
+      const float weight = exp2_fast(read_uniform(mine) - offset);
       sum += share * weight;
-      exact += mine[2] * weight;
+      exact += read_uniform(mine + 2) * weight;
       add_scaled(row, args.workspace + (first + s) * kHeadDim + part * (kHeadDim / kShare), weight);
     }
     const float sink = args.sink != nullptr ? args.sink[head] * kLog2E : -infinity();
