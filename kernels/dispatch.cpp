@@ -19,12 +19,11 @@ constexpr int kNear = 3 * kOctave;  // a factor of 8
 constexpr int kMaxHeads = 128;
 constexpr int kHeadGranule = 16;
 
-// Small enough for every arch's LDS (32 KiB) and registers, and without an instruction that only
-// some have.
+// Small enough for every arch's LDS and registers. How V is read depends on the arch.
 constexpr Config kFallbackConfig{.block_h = 16,
-                                 .block_k = 16,
+                                 .block_k = 32,
                                  .waves = 2,
-                                 .wave_split = WaveSplit::keys,
+                                 .wave_split = WaveSplit::columns,
                                  .mfma = 16,
                                  .stages = 1,
                                  .prefetch = 2,
@@ -32,24 +31,34 @@ constexpr Config kFallbackConfig{.block_h = 16,
                                  .load_path = LoadPath::registers,
                                  .load_width = 16,
                                  .lds_layout = LdsLayout::swizzled,
-                                 .query_in = QueryIn::registers,
+                                 .query_in = QueryIn::lds,
                                  .value_read = ValueRead::permuting,
                                  .waves_per_eu = 1,
                                  .rescale_threshold = 4};
 constexpr ReduceConfig kFallbackReduce{.block_h = 1, .waves = 1};
 static_assert(valid(kFallbackConfig) && valid(kFallbackReduce));
-static_assert(lds_bytes(kFallbackConfig) <= 48 * 1024);
+static_assert(lds_bytes(kFallbackConfig) <= 64 * 1024);
 
 constexpr int kFallbackSplits[] = {1, 2, 4, 8, 16};
 constexpr std::int64_t kFallbackWorkgroups = 256;  // about one for each CU of a large chip
 constexpr int kFallbackKeysPerSplit = 64;          // fewer are not worth a split
 
-struct ArchLanes {
-  std::string_view arch;
+struct KnownArch {
+  std::string_view name;
   int lanes;
+  ValueRead value_read;  // the fallback's
 };
-constexpr ArchLanes kArchs[] = {
-    {"gfx950", 64}, {"gfx942", 64}, {"sm_90", 32}, {"sm_90a", 32}, {"host", 1}};
+constexpr KnownArch kArchs[] = {{"gfx950", 64, ValueRead::transposing},
+                                {"gfx942", 64, ValueRead::permuting},
+                                {"sm_90", 32, ValueRead::transposing},
+                                {"sm_90a", 32, ValueRead::transposing},
+                                {"host", 1, ValueRead::transposing}};
+
+const KnownArch* find_arch(std::string_view name) {
+  for (const KnownArch& arch : kArchs)
+    if (arch.name == name) return &arch;
+  return nullptr;
+}
 
 int head_class(int heads) { return (heads + kHeadGranule - 1) / kHeadGranule; }
 
@@ -98,10 +107,13 @@ int fallback_index(const Query& q) {
   return index;
 }
 
-Launch fallback_with(int splits) {
-  return {.config = kFallbackConfig,
-          .splits = {.split_main = 0, .split_extra = splits, .split_map = SplitMap::contiguous},
-          .reduce = kFallbackReduce};
+Launch fallback_with(ValueRead value_read, int splits) {
+  Launch launch{
+      .config = kFallbackConfig,
+      .splits = {.split_main = 0, .split_extra = splits, .split_map = SplitMap::contiguous},
+      .reduce = kFallbackReduce};
+  launch.config.value_read = value_read;
+  return launch;
 }
 
 Query shape_of(const ProblemRecord& p) {
@@ -169,14 +181,16 @@ int dynamic_lds_bytes(std::string_view arch, const Config& config) noexcept {
 }
 
 int dispatch_lanes(std::string_view arch) noexcept {
-  const auto known = std::ranges::find(kArchs, arch, &ArchLanes::arch);
-  return known == std::end(kArchs) ? 0 : known->lanes;
+  const KnownArch* known = find_arch(arch);
+  return known == nullptr ? 0 : known->lanes;
 }
 
 bool is_dispatch_arch(std::string_view arch) noexcept { return dispatch_lanes(arch) != 0; }
 
-Launch fallback_launch(const Query& query) noexcept {
-  return fallback_with(kFallbackSplits[fallback_index(query)]);
+Launch fallback_launch(std::string_view arch, const Query& query) noexcept {
+  const KnownArch* known = find_arch(arch);
+  return fallback_with(known == nullptr ? ValueRead::strided : known->value_read,
+                       kFallbackSplits[fallback_index(query)]);
 }
 
 // How far an entry is from a query; the smaller is the better answer.
@@ -222,8 +236,10 @@ DispatchTable::DispatchTable(std::string_view arch, const std::vector<Winner>& w
   // Stable: of equal shapes the one that counts stays in front, and unique() keeps it.
   std::ranges::stable_sort(entries_, {}, order);
   entries_.erase(std::ranges::unique(entries_, {}, order).begin(), entries_.end());
-  for (const int splits : kFallbackSplits)
-    fallbacks_.push_back({fallback_with(splits), variant_params(fallback_with(splits))});
+  for (const int splits : kFallbackSplits) {
+    const Launch launch = fallback_with(find_arch(arch)->value_read, splits);
+    fallbacks_.push_back({launch, variant_params(launch)});
+  }
 }
 
 void DispatchTable::add(const Winner& winner) {

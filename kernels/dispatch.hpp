@@ -71,9 +71,9 @@ int dynamic_lds_bytes(std::string_view arch, const Config& config) noexcept;
 // Whether sparse MLA decode exists for `arch`: gfx950, gfx942, sm_90 (also as sm_90a), host.
 bool is_dispatch_arch(std::string_view arch) noexcept;
 
-// The built-in variant for a query: valid and within the limits of every arch that
-// is_dispatch_arch() knows. Its splits follow the number of workgroups.
-Launch fallback_launch(const Query& query) noexcept;
+// The built-in variant for a query: valid, and within the limits of that arch. Its splits follow
+// the number of workgroups.
+Launch fallback_launch(std::string_view arch, const Query& query) noexcept;
 
 // The winners of one arch, in memory. Built once; then immutable: any number of threads may look
 // up, with no lock, no SQL, no allocation and no synchronisation, also while a graph is captured.

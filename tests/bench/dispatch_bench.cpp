@@ -13,7 +13,7 @@ namespace {
 std::vector<Winner> winners(int count) {
   std::vector<Winner> all;
   const Query shape{.heads = 16, .tokens = 1, .main_len = 128, .extra_len = 1024};
-  const std::string params = variant_params(fallback_launch(shape));
+  const std::string params = variant_params(fallback_launch("gfx950", shape));
   for (int i = 0; i < count; ++i) {
     Winner winner;
     winner.arch = "gfx950";

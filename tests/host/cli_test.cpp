@@ -21,7 +21,7 @@ using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
 Launch a_launch(int splits) {
-  Launch launch = fallback_launch({.heads = 16, .tokens = 1, .main_len = 1});
+  Launch launch = fallback_launch("gfx950", {.heads = 16, .tokens = 1, .main_len = 1});
   launch.splits = {.split_main = 1, .split_extra = splits, .split_map = SplitMap::contiguous};
   return launch;
 }

@@ -35,7 +35,7 @@ using ::testing::HasSubstr;
 // A winner that can be told from others by its split_extra.
 Winner winner(const Query& shape, int mark, Evidence evidence = Evidence::predicted,
               double median_us = 10) {
-  Launch launch = fallback_launch({.heads = 16, .tokens = 1, .main_len = 1});
+  Launch launch = fallback_launch("gfx950", {.heads = 16, .tokens = 1, .main_len = 1});
   launch.splits = {.split_main = 1, .split_extra = mark, .split_map = SplitMap::contiguous};
   Winner w;
   w.arch = "gfx950";
@@ -197,7 +197,7 @@ TEST(Dispatch, FallsBackToSomethingThatTheKernelsTake) {
       EXPECT_EQ(answer.variant, "fallback");
       EXPECT_TRUE(valid(answer.launch.config));
       EXPECT_EQ(answer.params, variant_params(answer.launch));
-      EXPECT_EQ(variant_params(fallback_launch(q)), answer.params);
+      EXPECT_EQ(variant_params(fallback_launch("gfx950", q)), answer.params);
       EXPECT_EQ(answer.workspace_bytes, workspace_bytes(answer.launch, q));
     }
   }

@@ -18,7 +18,7 @@ class DispatchLibrary : public ::testing::Test {
     path_ = (folder_ / "t.db").string();
     Store store = test::create(path_);
     test::Ids ids = test::put_ids(store);
-    Launch launch = fallback_launch({.heads = 16, .tokens = 1, .main_len = 1});
+    Launch launch = fallback_launch("gfx950", {.heads = 16, .tokens = 1, .main_len = 1});
     launch.splits.split_extra = 4;
     ids.variant =
         store.put(VariantRecord{0, test::key(9), "sparse_mla_decode", variant_params(launch)});
