@@ -76,7 +76,7 @@ TEST_P(Templates, CompileAVariantThatCanLaunchAndDoesNotSpill) {
   const CompileResult result = compile(decode_source(config));
   ASSERT_EQ(result.verdict, Verdict::ok) << result.log;
   const Arch arch = load_arch(MLA_CONFIGS, GetParam().arch);
-  const int lanes = arch.lanes;
+  const int lanes = arch.limits.lanes;
   const Resources found = inspect(result.code, "entry", arch.limits, threads(config, lanes),
                                   lanes == 32 ? lds_bytes(config) : 0, result.mix);
   EXPECT_EQ(reason_to_reject(found, arch.limits, threads(config, lanes)), "");
