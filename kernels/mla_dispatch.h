@@ -8,9 +8,9 @@
  *   mla_answer answer = MLA_ANSWER_INIT;
  *   mla_dispatch_lookup(table, &query, &answer);
  *
- * The rules of matching are those of kernels/dispatch.hpp. No function throws or aborts. The structs
- * grow at their end only: `size` says how much of one the caller knows, and no more is read or
- * written. Values of the enumerations are never renumbered.
+ * The rules of matching are those of kernels/dispatch.hpp. No function throws or aborts. The
+ * structs grow at their end only: `size` says how much of one the caller knows, and no more is read
+ * or written. Values of the enumerations are never renumbered.
  */
 #ifndef MLA_DISPATCH_H
 #define MLA_DISPATCH_H
@@ -62,16 +62,17 @@ typedef struct mla_query {
   int32_t main_page, extra_page;     /* tokens per page */
   int32_t main_format, extra_format; /* mla_fp8 */
 } mla_query;
-#define MLA_QUERY_INIT {sizeof(mla_query), 0, 0, 0, 0, 64, 64, MLA_FP8_OCP, MLA_FP8_OCP}
+#define MLA_QUERY_INIT \
+  { sizeof(mla_query), 0, 0, 0, 0, 64, 64, MLA_FP8_OCP, MLA_FP8_OCP }
 
 /* How to launch. Strings live as long as the table. */
 typedef struct mla_answer {
   size_t size;
-  int32_t grade;        /* mla_grade */
-  int32_t evidence;     /* mla_evidence */
-  const char* variant;  /* key of the variant; "fallback"; "" with MLA_GRADE_NONE */
-  const char* params;   /* its parameters as a JSON object; "" with MLA_GRADE_NONE */
-  double median_us;     /* of tuned_*, not of the query; 0 without evidence */
+  int32_t grade;       /* mla_grade */
+  int32_t evidence;    /* mla_evidence */
+  const char* variant; /* key of the variant; "fallback"; "" with MLA_GRADE_NONE */
+  const char* params;  /* its parameters as a JSON object; "" with MLA_GRADE_NONE */
+  double median_us;    /* of tuned_*, not of the query; 0 without evidence */
   int64_t workspace_bytes;
   uint32_t decode_grid[3];
   uint32_t decode_block; /* threads, in x */
@@ -85,15 +86,15 @@ typedef struct mla_answer {
   uint32_t decode_dynamic_lds; /* bytes to ask for at the launch of the decode kernel */
   uint32_t reserved;
 } mla_answer;
-#define MLA_ANSWER_INIT                                                                        \
-  {                                                                                            \
+#define MLA_ANSWER_INIT                                                                          \
+  {                                                                                              \
     sizeof(mla_answer), 0, 0, 0, 0, 0, 0, {0, 0, 0}, 0, {0, 0, 0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
-        0, 0, 0                                                                                \
+        0, 0, 0                                                                                  \
   }
 
 /* Reads the winners of `arch` from a tuning database; the file is closed again on return. *table is
- * set on MLA_OK alone, and null otherwise. `message` (may be null) receives what went wrong and what
- * to do about it, cut to message_size bytes with its zero; it is empty on success. */
+ * set on MLA_OK alone, and null otherwise. `message` (may be null) receives what went wrong and
+ * what to do about it, cut to message_size bytes with its zero; it is empty on success. */
 MLA_API mla_status mla_dispatch_open(const char* database, const char* arch, mla_dispatch** table,
                                      char* message, size_t message_size);
 
