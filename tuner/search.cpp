@@ -112,6 +112,7 @@ void Odds::add(const Point& point, bool usable) {
 }
 
 bool Odds::promise(const Point& point) const {
+  if (all_.usable == 0) return true;  // nothing is known of what is usable
   // Half a point of each kind is taken to have been seen, so that a few outcomes do not decide.
   double odds = std::log((all_.usable + 0.5) / (all_.refused + 0.5));
   for (std::size_t i = 0; i < point.size(); ++i) {

@@ -34,8 +34,8 @@ class PointReader {
 class Odds {
  public:
   void add(const Point& point, bool usable);
-  // Whether a point is not much more likely to be refused than not. Everything is, as long as
-  // nothing was tried.
+  // Whether a point is not much more likely to be refused than not. Every point is, as long as none
+  // was usable.
   bool promise(const Point& point) const;
 
  private:

@@ -17,6 +17,8 @@ constexpr double kPollSeconds = 0.2;
 // the others are neighbours of what the model likes best.
 constexpr std::size_t kLargestSample = 160;
 constexpr std::size_t kRound = 24;
+// With none usable after so many the trouble is not theirs.
+constexpr std::size_t kPatience = 48;
 constexpr std::size_t kParents = 8;
 constexpr std::size_t kLogBytes = 4000;
 
@@ -174,10 +176,14 @@ void Tuning::compile_codes() {
   for (bool more = true; more && codes_.size() < limit;) {
     Odds odds;
     std::vector<Point> tried;
+    bool any = false;
     for (const Code& code : codes_) {
-      odds.add(code.point, code.made.record.verdict == Verdict::ok);
+      const bool usable = code.made.record.verdict == Verdict::ok;
+      any = any || usable;
+      odds.add(code.point, usable);
       tried.push_back(code.point);
     }
+    if (!any && codes_.size() >= kPatience) break;
     const auto promising = [&](const Point& point) {
       return reader_(point).config.block_h <= block_h && odds.promise(point);
     };

@@ -107,6 +107,8 @@ TEST_F(Search, OddsLearnWhatIsRefused) {
   Odds odds;
   const auto all = space_.code_points();
   EXPECT_TRUE(odds.promise(all.front())) << "nothing was tried";
+  odds.add(all.front(), false);
+  EXPECT_TRUE(odds.promise(all.front())) << "nothing was usable";
   for (const Point& point : all) odds.add(point, point[place("block_k")] != 64);
   for (const Point& point : all)
     EXPECT_EQ(odds.promise(point), point[place("block_k")] != 64) << point[place("block_k")];

@@ -172,6 +172,15 @@ TEST_F(Tune, KeepsWhatTheCompilerRefusedWithItsWords) {
   EXPECT_THAT(store().winners("gfx950"), SizeIs(2));
 }
 
+TEST_F(Tune, WhereNothingCompilesNothingWinsAndTheRunEnds) {
+  compiler_.failing = "Config";
+  const TuneReport report = run();
+  EXPECT_EQ(report.codes.at(Verdict::compile_failed), 12);
+  EXPECT_EQ(report.codes.count(Verdict::ok), 0u);
+  EXPECT_THAT(rows(Round::search), IsEmpty());
+  EXPECT_THAT(store().winners(), IsEmpty());
+}
+
 TEST_F(Tune, RejectsWhatSpills) {
   compiler_.spilling = ".waves = 4";
   run();
