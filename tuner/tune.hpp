@@ -58,7 +58,8 @@ struct TuneLimits {
   std::size_t code_objects = 260;  // of the decode kernel; kNoLimit with a budget alone
   double budget_seconds = 0;       // see TuneOptions; 0: no limit
   int jobs = 1;                    // helpers that share the budget
-  std::size_t verify = 4;          // the best so many of each problem are checked, and timed again
+  std::size_t verify = 16;         // Bench::host: the best so many of each problem are checked
+  std::size_t finalists = 4;       // Bench::target: the best so many are timed again
   std::uint64_t seed = 1;
   double compile_seconds = 60;  // deadline of one compilation
   double run_seconds = 120;     // deadline of one check or timing

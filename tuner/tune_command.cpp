@@ -94,8 +94,8 @@ Choice choose_device(const TuneOptions& options, const Arch& arch, int jobs) {
   } else {
     choice.bench = Bench::host;
     choice.words = fmt::format(
-        "No {} is used: times are PREDICTIONS of a model, and results are "
-        "checked on the CPU.",
+        "No {} to time on here: times are PREDICTIONS of a model, and what could win is checked on "
+        "the CPU.",
         arch.name);
   }
   return choice;

@@ -31,7 +31,7 @@ struct TuneOptions {
   // How many to compile of the decode kernel. 0: 260 for a GPU and 6 for the host, or no limit
   // where a budget is set.
   std::size_t code_objects = 0;
-  int verify = 4;                // the best so many variants of each problem are checked
+  int verify = 16;               // the best so many variants of each problem are checked
   std::string command = "tune";  // the command line, for the record
 };
 

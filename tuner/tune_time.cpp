@@ -79,7 +79,7 @@ std::optional<Tuning::Timed> Tuning::time_search(const Contender& contender,
 
 void Tuning::time_final(std::size_t problem, std::vector<Timed> best) {
   std::ranges::stable_sort(best, {}, &Timed::median_us);
-  if (best.size() > limits_.verify) best.resize(limits_.verify);
+  if (best.size() > limits_.finalists) best.resize(limits_.finalists);
   std::vector<Contender> finalists;
   for (const Timed& timed : best) {
     const auto before = known_row(timed.contender.variant, problem, Round::final);
