@@ -8,8 +8,9 @@
 
 namespace mla {
 
-// What an arch gives to a workgroup (configs/archs/); the defaults are gfx950's. One description serves both
-// vendors: a CU is an SM, a SIMD is an SM's scheduler, a wave is a warp, LDS is shared memory.
+// What an arch gives to a workgroup (configs/archs/); the defaults are gfx950's. One description
+// serves both vendors: a CU is an SM, a SIMD is an SM's scheduler, a wave is a warp, LDS is shared
+// memory.
 struct GpuLimits {
   int lanes = 64;  // per wave
   int simds_per_cu = 4;
