@@ -2,9 +2,10 @@
 // that inputs bring.
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
-#include <map>
 
 #include "kernels/compare.hpp"
 #include "kernels/device_host.hpp"
@@ -204,6 +205,41 @@ TEST_P(SparseMlaDecode, ReadsFnuzInMainAndOcpInExtra) {
   ProblemRecord mixed = problem(16, 2, 64, 64);
   mixed.main_format = static_cast<int>(Fp8Format::fnuz);
   expect_right(mixed, {.seed = 61, .poisoned_fraction = 0.2});
+}
+
+// Every page the same, `stride` bytes apart: a cache as large as wished from rows that are few.
+void spread_pages(ScopeData& scope, std::int64_t stride) {
+  const std::int64_t pages = (scope.rows + scope.page_size - 1) / scope.page_size;
+  std::vector<std::uint8_t> spread(static_cast<std::size_t>(pages * stride));
+  for (std::int64_t p = 0; p < pages; ++p) {
+    std::copy_n(scope.cache.begin() + p * scope.page_stride, scope.page_stride,
+                spread.begin() + p * stride);
+  }
+  scope.cache = std::move(spread);
+  scope.page_stride = stride;
+}
+
+TEST(SparseMlaDecodeLarge, ReadsRowsBeyondTwoGibibytes) {
+  const std::int64_t memory =
+      static_cast<std::int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGESIZE);
+  if (memory < (12ll << 30)) GTEST_SKIP() << "needs 12 GiB of memory for two copies of the cache";
+  TemporaryFolder folder;
+  const std::string decode = compile(decode_source(kKeys), folder, "decode");
+  ProblemRecord p;
+  p.kernel = "sparse_mla_decode";
+  p.num_heads = 3;
+  p.num_tokens = 1;
+  p.main_len = 40;
+  p.main_page = 2;
+  ProblemData data = make_inputs(p, {.seed = 81, .spare_rows = 0});
+  spread_pages(data.main, 576ll * 200'000);  // 20 pages: 2.3 GB
+  ASSERT_GT(data.main.cache.size(), std::size_t{1} << 31);
+  const RunResult run =
+      make_host_runner(MLA_WORKER, 1)
+          ->run(decode, "", {kKeys, {0, 1, SplitMap::contiguous}, {1, 1}}, data, 0, 120);
+  ASSERT_EQ(run.verdict, Verdict::ok) << run.reason;
+  const Comparison result = compare(run.output, compute_reference(data), Tolerance{});
+  EXPECT_TRUE(result.ok) << result.reason;
 }
 
 class SparseMlaReduce : public ::testing::TestWithParam<ReduceConfig> {};
