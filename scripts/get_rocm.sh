@@ -105,7 +105,8 @@ Package: *
 Pin: release a=unstable
 Pin-Priority: 600
 PINS
-apt=(apt-get -q -y
+# Signatures are checked; their expiry is not, so that a mirror that stands still (a snapshot, an offline copy) will do.
+apt=(apt-get -q -y -o Acquire::Check-Valid-Until=false
   -o "Dir::Etc::sourcelist=$work/apt/etc/sources.list" -o "Dir::Etc::sourceparts=/dev/null"
   -o "Dir::Etc::preferences=$work/apt/etc/preferences" -o "Dir::Etc::preferencesparts=/dev/null"
   -o "Dir::State=$work/apt" -o "Dir::State::lists=$work/apt/lists" -o "Dir::State::status=$work/apt/status"
