@@ -350,7 +350,7 @@ TEST_F(Cli, LeavesNoHalfFileOnAFullDisk) {
 
 TEST_F(Cli, NoticesThatStandardOutputIsFull) {
   const fs::path full = "/dev/full";
-  if (!fs::exists(full)) GTEST_SKIP();
+  if (!fs::exists(full)) GTEST_SKIP() << "this system has no /dev/full";
   const CommandResult result =
       run_command({"sh", "-c", "exec \"$0\" space --arch gfx950 > /dev/full", MLA_TUNE_PROGRAM},
                   deadline_in(60), environment());
