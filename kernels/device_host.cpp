@@ -5,14 +5,24 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
 
+#include "db/error.hpp"
+#include "kernels/compare.hpp"
 #include "kernels/host_plan.hpp"
 #include "kernels/process.hpp"
+#include "kernels/reference.hpp"
 
 namespace mla {
 namespace {
+
+// Keys times heads that a problem's reference is computed for: a fraction of a second.
+constexpr double kReferenceWork = 50e3;
 
 class HostRunner final : public Runner {
  public:
@@ -20,14 +30,34 @@ class HostRunner final : public Runner {
       : worker_(std::move(worker)), threads_(threads), identity_(host_identity(threads)) {}
 
   const Device& identity() const override { return identity_; }
-
   RunResult run(const std::string& decode, const std::string& reduce, const Launch& launch,
-                const ProblemData& data, int samples, double deadline_seconds) override;
+                const ProblemData& data, double deadline_seconds) override {
+    return work({decode, reduce, launch}, data, 0, deadline_seconds);
+  }
+  RunResult begin_timing(const ProblemRecord& problem, std::uint64_t seed, double) override;
+  RunResult add_candidate(int candidate, const std::string& decode, const std::string& reduce,
+                          const Launch& launch, const Tolerance& tolerance,
+                          double deadline_seconds) override;
+  RunResult sample(int candidate, int count, double deadline_seconds) override;
+  std::string conditions() override;
 
  private:
+  struct Candidate {
+    std::string decode;
+    std::string reduce;
+    Launch launch;
+  };
+  // A checked launch, then `samples` timed ones.
+  RunResult work(const Candidate& what, const ProblemData& data, int samples,
+                 double deadline_seconds);
+
   std::string worker_;
   int threads_;
   Device identity_;
+  std::optional<ProblemData> data_;  // of begin_timing()
+  Reference reference_;              // of every `every_`-th token of it
+  int every_ = 1;
+  std::map<int, Candidate> candidates_;
 };
 
 // The worker said nothing more: why?
@@ -48,17 +78,16 @@ RunResult explain_silence(ChildProcess& worker, IoStatus status, double deadline
   return result;
 }
 
-RunResult HostRunner::run(const std::string& decode, const std::string& reduce,
-                          const Launch& launch, const ProblemData& data, int samples,
-                          double deadline_seconds) {
-  const int splits = total_splits(launch.splits, !data.extra.indptr.empty());
-  if (splits < 1) return {Verdict::launch_failed, "no split takes any scope", {}, {}};
-  if (splits > 1 && reduce.empty()) {
-    return {Verdict::launch_failed, fmt::format("{} splits, but no reduce kernel", splits), {}, {}};
+RunResult HostRunner::work(const Candidate& what, const ProblemData& data, int samples,
+                           double deadline_seconds) {
+  const int splits = total_splits(what.launch.splits, !data.extra.indptr.empty());
+  if (splits < 1) return {Verdict::launch_failed, "no split takes any scope"};
+  if (splits > 1 && what.reduce.empty()) {
+    return {Verdict::launch_failed, fmt::format("{} splits, but no reduce kernel", splits)};
   }
   const Deadline deadline = deadline_in(deadline_seconds);
 
-  HostPlan plan = make_host_plan(decode, reduce, launch, data, splits);
+  HostPlan plan = make_host_plan(what.decode, what.reduce, what.launch, data, splits);
   plan.job.threads = threads_;
   plan.job.samples = samples;
   const SharedFile file(plan.end);
@@ -89,6 +118,76 @@ RunResult HostRunner::run(const std::string& decode, const std::string& reduce,
   result.reason = timed.reason;
   result.samples_us = std::move(timed.samples_us);
   return result;
+}
+
+RunResult HostRunner::begin_timing(const ProblemRecord& problem, std::uint64_t seed, double) {
+  candidates_.clear();
+  InputOptions inputs;
+  inputs.seed = seed;
+  data_ = make_inputs(problem, inputs);
+  const double work =
+      double(problem.num_heads) * problem.num_tokens * (problem.main_len + problem.extra_len);
+  every_ = std::max(1, static_cast<int>(work / kReferenceWork));
+  reference_ = compute_reference(*data_, threads_, every_);
+  return {};
+}
+
+RunResult HostRunner::add_candidate(int candidate, const std::string& decode,
+                                    const std::string& reduce, const Launch& launch,
+                                    const Tolerance& tolerance, double deadline_seconds) {
+  if (!data_ || candidates_.contains(candidate))
+    throw Error(ErrorKind::internal, fmt::format("candidate {} is not new", candidate));
+  const Candidate added{decode, reduce, launch};
+  RunResult result = work(added, *data_, 0, deadline_seconds);
+  if (result.verdict != Verdict::ok) return result;
+
+  Output& output = result.output;
+  const auto heads = static_cast<std::size_t>(data_->heads);
+  const auto keep = [&](auto& values, std::size_t row) {
+    for (std::size_t t = 0; t < static_cast<std::size_t>(reference_.tokens); ++t)
+      std::copy_n(
+          values.begin() + static_cast<std::ptrdiff_t>(t * static_cast<std::size_t>(every_) * row),
+          row, values.begin() + static_cast<std::ptrdiff_t>(t * row));
+    values.resize(static_cast<std::size_t>(reference_.tokens) * row);
+  };
+  keep(output.out, heads * kHeadDim);
+  keep(output.lse, heads);
+  const Comparison seen = compare(output, reference_, tolerance);
+  result.output = {};
+  result.max_error = seen.max_error;
+  result.cosine_gap = seen.cosine_gap;
+  if (!seen.ok) {
+    result.verdict = Verdict::wrong_result;
+    result.reason = seen.reason;
+    if (every_ > 1) result.reason += fmt::format(" (one token of {} was compared)", every_);
+    return result;
+  }
+  candidates_[candidate] = added;
+  return result;
+}
+
+RunResult HostRunner::sample(int candidate, int count, double deadline_seconds) {
+  const auto at = candidates_.find(candidate);
+  if (at == candidates_.end())
+    throw Error(ErrorKind::internal, fmt::format("there is no candidate {}", candidate));
+  RunResult result = work(at->second, *data_, count, deadline_seconds);
+  result.output = {};
+  if (result.verdict != Verdict::ok) candidates_.erase(at);
+  return result;
+}
+
+std::string HostRunner::conditions() {
+  double load[3] = {0, 0, 0};
+  nlohmann::json json = {{"threads", threads_}};
+  if (::getloadavg(load, 3) == 3) json["load"] = {load[0], load[1], load[2]};
+  const auto read = [&](const char* file, const char* key) {
+    std::string value;
+    std::ifstream(std::string("/sys/devices/system/cpu/cpu0/cpufreq/") + file) >> value;
+    if (!value.empty()) json[key] = value;
+  };
+  read("scaling_governor", "governor");
+  read("scaling_cur_freq", "clock_khz");
+  return json.dump();
 }
 
 }  // namespace

@@ -63,10 +63,12 @@ double dot(const double* a, const double* b) {
   return sum;
 }
 
-void compute_token(const ProblemData& data, std::size_t token, Reference& reference) {
+// `row`: of the reference, for this token.
+void compute_token(const ProblemData& data, std::size_t token, std::size_t row,
+                   Reference& reference) {
   const auto heads = static_cast<std::size_t>(data.heads);
-  double* out = reference.out.data() + token * heads * kDim;
-  double* lse = reference.lse.data() + token * heads;
+  double* out = reference.out.data() + row * heads * kDim;
+  double* lse = reference.lse.data() + row * heads;
 
   std::vector<double> keys;
   gather(data.main, token, keys);
@@ -127,7 +129,7 @@ void dequantise_row(const ScopeData& scope, int slot, double* row) {
   }
 }
 
-Reference compute_reference(const ProblemData& data, int threads) {
+Reference compute_reference(const ProblemData& data, int threads, int every) {
   const auto rows = static_cast<std::size_t>(data.tokens) * static_cast<std::size_t>(data.heads);
   if (data.tokens < 0 || data.heads < 1 || data.q.size() != rows * kDim ||
       (!data.sink.empty() && data.sink.size() < static_cast<std::size_t>(data.heads))) {
@@ -137,16 +139,20 @@ Reference compute_reference(const ProblemData& data, int threads) {
   check_scope("main", data.main, data.tokens);
   check_scope("extra", data.extra, data.tokens);
 
-  Reference reference{data.tokens, data.heads, std::vector<double>(rows * kDim),
-                      std::vector<double>(rows)};
+  every = std::max(1, every);
+  const int tokens = (data.tokens + every - 1) / every;
+  const auto wanted = static_cast<std::size_t>(tokens) * static_cast<std::size_t>(data.heads);
+  Reference reference{tokens, data.heads, std::vector<double>(wanted * kDim),
+                      std::vector<double>(wanted)};
   std::atomic<int> next{0};
   const auto work = [&] {
-    for (int token; (token = next.fetch_add(1)) < data.tokens;) {
-      compute_token(data, static_cast<std::size_t>(token), reference);
+    for (int row; (row = next.fetch_add(1)) < tokens;) {
+      compute_token(data, static_cast<std::size_t>(row) * static_cast<std::size_t>(every),
+                    static_cast<std::size_t>(row), reference);
     }
   };
   std::vector<std::jthread> others;
-  for (int i = 1; i < std::min(threads, data.tokens); ++i) others.emplace_back(work);
+  for (int i = 1; i < std::min(threads, tokens); ++i) others.emplace_back(work);
   work();
   return reference;
 }

@@ -19,9 +19,10 @@ struct Reference {
   std::vector<double> lse;  // [tokens, heads]
 };
 
-// `threads` share the tokens. Throws Error{usage} where `data` contradicts itself (lists that are
-// not tokens long, offsets that decrease).
-Reference compute_reference(const ProblemData& data, int threads = 1);
+// `threads` share the tokens. Of `every` > 1, token i of the reference is token i * every of
+// `data`. Throws Error{usage} where `data` contradicts itself (lists that are not tokens long,
+// offsets that decrease).
+Reference compute_reference(const ProblemData& data, int threads = 1, int every = 1);
 
 // One cached row as 512 exact numbers, an element that is NaN replaced by 0. `slot` must be in
 // [0, scope.rows).

@@ -86,7 +86,7 @@ int verify_command(const VerifyOptions& options) {
     const ProblemData data = make_inputs(trial.problem, trial.inputs);
     const bool split = total_splits(variant.launch.splits, trial.problem.extra_len > 0) > 1;
     const RunResult run =
-        runner->run(decode, split ? reduce : std::string(), variant.launch, data, 0, kRunSeconds);
+        runner->run(decode, split ? reduce : std::string(), variant.launch, data, kRunSeconds);
     Verdict verdict = run.verdict;
     std::string reason = run.reason;
     Comparison comparison;

@@ -81,7 +81,7 @@ CheckResult check(Runner& runner, const std::string& decode, const std::string& 
   CheckResult result;
   for (const CheckCase& one : cases) {
     const ProblemData data = make_inputs(one.problem, one.inputs);
-    RunResult run = runner.run(decode, reduce, launch, data, 0, deadline_seconds);
+    RunResult run = runner.run(decode, reduce, launch, data, deadline_seconds);
     result.verdict = run.verdict;
     result.reason = std::move(run.reason);
     if (run.verdict == Verdict::ok) {

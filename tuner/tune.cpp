@@ -65,7 +65,8 @@ Tuning::Tuning(const TuneParts& parts, const TuneLimits& limits, const Session& 
       store_(parts.store),
       batch_(parts.store),
       reader_(parts.space),
-      device_(parts.bench == Bench::target ? parts.runner->identity() : model_device(parts.arch)) {
+      device_(parts.bench == Bench::target ? parts.runners.front()->identity()
+                                           : model_device(parts.arch)) {
   session_id_ = store_.start_session(session);
   batch_.open();
   toolchain_id_ = store_.put(parts.compiler.toolchain().record);

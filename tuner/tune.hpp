@@ -47,7 +47,7 @@ struct TuneParts {
   Store& store;
   Compiler& compiler;  // for arch
   Bench bench = Bench::none;
-  Runner* runner = nullptr;           // unless none
+  std::vector<Runner*> runners = {};  // one a device, all of one arch; none for Bench::none
   Compiler* host_compiler = nullptr;  // for Bench::host
   bool objects_are_files = false;     // the runner takes paths of code objects, not their bytes
 };

@@ -34,8 +34,8 @@ const CheckResult& Tuning::check_once(const Contender& contender, const Objects&
   if (known != checks_.end()) return known->second;
   ++report_.checked;
   const auto cases = check_cases(problem, launch, input_seed(limits_.seed, what));
-  return checks_[what] = check(*parts_.runner, objects.decode, objects.reduce, launch, cases,
-                               parts_.space.tolerance(), limits_.run_seconds);
+  return checks_[what] = check(*parts_.runners.front(), objects.decode, objects.reduce, launch,
+                               cases, parts_.space.tolerance(), limits_.run_seconds);
 }
 
 void Tuning::note_failure(const Contender& contender, Verdict verdict, const std::string& reason) {

@@ -219,6 +219,8 @@ int tune_command(const TuneOptions& options) {
              problems.size(), shapes.filename().string(), toolchain.record.compiler,
              toolchain.record.release, toolchain.root, jobs, choice.words);
   std::fflush(stdout);
+  std::vector<Runner*> runners;
+  if (choice.runner) runners.push_back(choice.runner.get());
   const TuneParts parts{.arch = arch,
                         .space = space,
                         .problems = problems,
@@ -226,7 +228,7 @@ int tune_command(const TuneOptions& options) {
                         .store = store,
                         .compiler = *compiler,
                         .bench = choice.bench,
-                        .runner = choice.runner.get(),
+                        .runners = runners,
                         .host_compiler = host_compiler.get(),
                         .objects_are_files = choice.bench == Bench::host || arch.name == "host"};
   const TuneLimits limits = limits_of(options, arch, jobs);

@@ -132,7 +132,8 @@ class Tuning {
   void summarise_samples(MeasurementRecord& m, const Contender& contender);
   std::optional<Timed> time_search(const Contender& contender, const Objects& objects);
   void time_final(std::size_t problem, std::vector<Timed> best);
-  RunResult run_timed(const Contender& contender, const Objects& objects, int samples);
+  // Begins timing the problem unless that is under way, and adds the contender under a new number.
+  RunResult add_contender(const Contender& contender, const Objects& objects, int& number);
 
   const TuneParts& parts_;
   const TuneLimits& limits_;
@@ -158,8 +159,8 @@ class Tuning {
   std::map<std::string, std::string> objects_;          // by key: what the runner takes
   std::map<std::string, std::string> missing_objects_;  // by key: why there is none
   std::map<std::string, CheckResult> checks_;           // by check_class
-  std::optional<ProblemData> timing_data_;
-  std::size_t timing_problem_ = 0;
+  std::optional<std::size_t> timing_problem_;           // that the runner has inputs of
+  int next_candidate_ = 0;
 };
 
 }  // namespace mla

@@ -14,15 +14,17 @@ constexpr int kTurns = 3;
 
 }  // namespace
 
-RunResult Tuning::run_timed(const Contender& contender, const Objects& objects, int samples) {
-  if (!timing_data_ || timing_problem_ != contender.problem) {
-    InputOptions inputs;
-    inputs.seed = limits_.seed;
-    timing_data_ = make_inputs(parts_.problems[contender.problem], inputs);
+RunResult Tuning::add_contender(const Contender& contender, const Objects& objects, int& number) {
+  Runner& runner = *parts_.runners.front();
+  if (timing_problem_ != contender.problem) {
+    RunResult begun =
+        runner.begin_timing(parts_.problems[contender.problem], limits_.seed, limits_.run_seconds);
+    if (begun.verdict != Verdict::ok) return begun;
     timing_problem_ = contender.problem;
   }
-  return parts_.runner->run(objects.decode, objects.reduce, contender.candidate.launch,
-                            *timing_data_, samples, limits_.run_seconds);
+  number = next_candidate_++;
+  return runner.add_candidate(number, objects.decode, objects.reduce, contender.candidate.launch,
+                              parts_.space.tolerance(), limits_.run_seconds);
 }
 
 void Tuning::judge(MeasurementRecord& m, const Contender& contender, const Objects& objects) {
@@ -57,12 +59,15 @@ std::optional<Tuning::Timed> Tuning::time_search(const Contender& contender,
   judge(m, contender, objects);
   if (m.verdict == Verdict::ok) {
     // How long one launch takes says how many are affordable.
-    RunResult run = run_timed(contender, objects, 1);
+    int number = 0;
+    RunResult run = add_contender(contender, objects, number);
+    Runner& runner = *parts_.runners.front();
+    if (run.verdict == Verdict::ok) run = runner.sample(number, 1, limits_.run_seconds);
     if (run.verdict == Verdict::ok && !run.samples_us.empty()) {
       const double one = std::max(1e-3, double{run.samples_us.front()});
       const int samples = std::clamp(static_cast<int>(limits_.timing_seconds * 1e6 / one),
                                      kFewestSamples, kMostSamples);
-      run = run_timed(contender, objects, samples);
+      run = runner.sample(number, samples, limits_.run_seconds);
     }
     m.verdict = run.verdict;
     m.reason = run.reason;
@@ -98,6 +103,14 @@ void Tuning::time_final(std::size_t problem, std::vector<Timed> best) {
   const auto contender_of = [&](const MeasurementRecord& m) -> const Contender& {
     return *std::ranges::find(finalists, m.variant_id, &Contender::variant);
   };
+  std::vector<int> numbers(rows.size());
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    MeasurementRecord& m = rows[i];
+    if (m.verdict != Verdict::ok) continue;
+    const RunResult added = add_contender(contender_of(m), objects[i], numbers[i]);
+    m.verdict = added.verdict;
+    m.reason = added.reason;
+  }
   for (int turn = 0; turn < kTurns; ++turn) {
     for (std::size_t i = 0; i < rows.size(); ++i) {
       if (stopped()) return;
@@ -108,9 +121,9 @@ void Tuning::time_final(std::size_t problem, std::vector<Timed> best) {
           best, [&](const Timed& t) { return t.contender.variant == contender.variant; });
       const double launches =
           limits_.timing_seconds * 1e6 / std::max(1e-3, timed->median_us) / kTurns;
-      const RunResult run =
-          run_timed(contender, objects[i],
-                    std::clamp(static_cast<int>(launches), 1 + (turn == 0), kMostSamples));
+      const RunResult run = parts_.runners.front()->sample(
+          numbers[i], std::clamp(static_cast<int>(launches), 1 + (turn == 0), kMostSamples),
+          limits_.run_seconds);
       m.verdict = run.verdict;
       m.reason = run.reason;
       m.samples_us.insert(m.samples_us.end(), run.samples_us.begin(), run.samples_us.end());

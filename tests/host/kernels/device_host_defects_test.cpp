@@ -29,7 +29,7 @@ TEST_F(DeviceHost, KillsAHangingKernelAtTheDeadline) {
   const auto before = std::chrono::steady_clock::now();
   const std::string kernel =
       compile("KERNEL(DecodeArgs) { for (volatile int i = 0;; i = i + 1) {} }");
-  const RunResult result = runner_->run(kernel, "", launch_, data(), 0, 0.5);
+  const RunResult result = runner_->run(kernel, "", launch_, data(), 0.5);
   EXPECT_EQ(Verdict::timed_out, result.verdict);
   EXPECT_THAT(result.reason, HasSubstr("0.5 s"));
   EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(30));
@@ -71,7 +71,7 @@ TEST_F(DeviceHost, SeesWritesThatNoPageStops) {
 
 TEST_F(DeviceHost, ReportsABarrierThatNotAllWavesReach) {
   const RunResult result =
-      run("KERNEL(DecodeArgs) { if (self->index == 1) self->barrier(self); }", 0, 30);
+      run("KERNEL(DecodeArgs) { if (self->index == 1) self->barrier(self); }", 30);
   EXPECT_EQ(Verdict::crashed, result.verdict);
   EXPECT_THAT(result.reason, AllOf(HasSubstr("barrier mismatch"), HasSubstr("1 of 2 waves"),
                                    HasSubstr("(wave 1)"), HasSubstr("workgroup (")));
@@ -99,15 +99,17 @@ TEST_F(DeviceHost, ReportsExitAbortExceptionAndDefectsOfVerbs) {
 }
 
 TEST_F(DeviceHost, IsNotConfusedByAKernelThatPrints) {
-  EXPECT_EQ(Verdict::ok,
-            run("KERNEL(DecodeArgs) { std::puts(\"{\"); std::fflush(stdout); }", 2).verdict);
+  begin_timing();
+  const RunResult added = add(1, plain_kernel("std::puts(\"{\"); std::fflush(stdout);"));
+  ASSERT_EQ(Verdict::ok, added.verdict) << added.reason;
+  EXPECT_EQ(Verdict::ok, runner_->sample(1, 2, 60).verdict);
 }
 
 TEST_F(DeviceHost, ReportsAnObjectThatCannotBeLaunched) {
   const RunResult unnamed = run("extern \"C\" void other(DecodeArgs) {}");
   EXPECT_EQ(Verdict::launch_failed, unnamed.verdict);
   EXPECT_THAT(unnamed.reason, HasSubstr("entry"));
-  const RunResult missing = runner_->run("/no/such.so", "", launch_, data(), 0, 60);
+  const RunResult missing = runner_->run("/no/such.so", "", launch_, data(), 60);
   EXPECT_EQ(Verdict::launch_failed, missing.verdict);
   EXPECT_THAT(missing.reason, HasSubstr("/no/such.so"));
   EXPECT_EQ(Verdict::launch_failed,
@@ -116,7 +118,7 @@ TEST_F(DeviceHost, ReportsAnObjectThatCannotBeLaunched) {
 
 TEST_F(DeviceHost, SaysSoWhenThereIsNoWorker) {
   try {
-    make_host_runner("/no/worker", 1)->run("x.so", "", launch_, data(), 0, 5);
+    make_host_runner("/no/worker", 1)->run("x.so", "", launch_, data(), 5);
     FAIL() << "ran";
   } catch (const Error& error) {
     EXPECT_EQ(ErrorKind::system, error.kind());
@@ -125,9 +127,11 @@ TEST_F(DeviceHost, SaysSoWhenThereIsNoWorker) {
 }
 
 TEST_F(DeviceHost, CrashesInATimedLaunchToo) {
-  const RunResult result =
-      run("static int n; KERNEL(DecodeArgs) { if (++n > 20) std::abort(); }", 50);
-  EXPECT_EQ(Verdict::crashed, result.verdict);
+  begin_timing();
+  ASSERT_EQ(Verdict::ok,
+            add(1, plain_kernel("static int n; if (++n > 200) std::abort();")).verdict);
+  EXPECT_EQ(Verdict::crashed, runner_->sample(1, 50, 60).verdict);
+  EXPECT_THROW(runner_->sample(1, 1, 60), Error) << "it is gone";
 }
 
 TEST_F(DeviceHost, LeavesNoWorkerBehindWhenItIsKilled) {
@@ -140,7 +144,7 @@ TEST_F(DeviceHost, LeavesNoWorkerBehindWhenItIsKilled) {
   const pid_t supervisor = ::fork();
   ASSERT_GE(supervisor, 0);
   if (supervisor == 0) {
-    make_host_runner(MLA_WORKER, 1)->run(kernel, "", launch_, inputs, 0, 600);
+    make_host_runner(MLA_WORKER, 1)->run(kernel, "", launch_, inputs, 600);
     ::_exit(0);
   }
   int worker = 0;

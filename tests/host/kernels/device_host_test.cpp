@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "db/error.hpp"
 #include "kernels/compare.hpp"
 #include "kernels/reference.hpp"
 #include "tests/host/kernels/host_kernels.hpp"
@@ -11,53 +12,8 @@
 namespace mla {
 namespace {
 
-// The definition, one head a wave at a time.
-constexpr const char* kPlainKernel = R"(
-static float bf(std::uint16_t b) { unsigned u = unsigned(b) << 16; float f; std::memcpy(&f, &u, 4); return f; }
-static float element(const CacheScope& s, int slot, int c) {
-  const unsigned char* page = s.cache + (long long)(slot / s.page_size) * s.page_stride;
-  const unsigned char* row = page + slot % s.page_size * 576;
-  float v;
-  if (c >= 448) { std::uint16_t b; std::memcpy(&b, row + 448 + 2 * (c - 448), 2); v = bf(b); }
-  else {
-    const int e = row[c], scale = page[s.page_size * 576 + slot % s.page_size * 8 + c / 64];
-    const bool ocp = s.format == Fp8Format::ocp;
-    if (scale == 255 || (ocp ? (e & 127) == 127 : e == 128)) return 0;
-    const int x = e >> 3 & 15, m = e & 7;
-    v = std::ldexp(float(x ? 8 + m : m), (x ? x : 1) - (ocp ? 10 : 11) + scale - 127);
-    if (e >> 7) v = -v;
-  }
-  return std::isnan(v) ? 0 : v;
-}
-KERNEL(DecodeArgs a) {
-  const long long t = self->workgroup.x;
-  const int first = int(self->workgroup.y) * 16;
-  for (int h = first + self->index; h < first + 16 && h < a.heads; h += self->count) {
-    const auto* q = static_cast<const std::uint16_t*>(a.q) + t * a.q_token_stride + h * a.q_head_stride;
-    float m = -INFINITY, l = 0, acc[512] = {};
-    for (const CacheScope* s : {&a.main, &a.extra}) {
-      if (!s->indptr) continue;
-      for (int i = s->indptr[t]; i < s->indptr[t + 1]; ++i) {
-        const int slot = s->indices[i];
-        if (slot < 0 || slot >= s->rows) continue;
-        float score = 0;
-        for (int c = 0; c < 512; ++c) score += bf(q[c]) * element(*s, slot, c);
-        score *= a.scale;
-        const float top = std::fmax(m, score), shrink = std::exp(m - top), p = std::exp(score - top);
-        for (int c = 0; c < 512; ++c) acc[c] = acc[c] * shrink + p * element(*s, slot, c);
-        l = l * shrink + p;
-        m = top;
-      }
-    }
-    const float sum = l + (a.sink && l > 0 ? std::exp(a.sink[h] - m) : 0);
-    for (int c = 0; c < 512; ++c) out_row(a, t, h)[c] = bf16(l > 0 ? acc[c] / sum : 0);
-    a.lse[t * a.lse_token_stride + h] = l > 0 ? m + std::log(l) : INFINITY;
-  }
-}
-)";
-
 TEST_F(DeviceHost, RunsARightKernelToARightResult) {
-  const std::string kernel = compile(kPlainKernel);
+  const std::string kernel = compile(plain_kernel());
   ProblemRecord problem;
   problem.kernel = "sparse_mla_decode";
   problem.num_heads = 19;  // the second group of 16 is not full
@@ -76,7 +32,7 @@ TEST_F(DeviceHost, RunsARightKernelToARightResult) {
                                                      .poisoned_fraction = 0.2,
                                                      .duplicate_fraction = 0.1,
                                                      .empty_rows = true});
-    const RunResult result = runner_->run(kernel, "", launch_, inputs, 0, 60);
+    const RunResult result = runner_->run(kernel, "", launch_, inputs, 60);
     ASSERT_EQ(Verdict::ok, result.verdict) << result.reason;
     const Comparison comparison = compare(result.output, compute_reference(inputs), {});
     EXPECT_TRUE(comparison.ok) << comparison.reason;
@@ -85,7 +41,7 @@ TEST_F(DeviceHost, RunsARightKernelToARightResult) {
 }
 
 TEST_F(DeviceHost, FindsAWrongKernelOut) {
-  std::string wrong = kPlainKernel;
+  std::string wrong = plain_kernel();
   wrong.replace(wrong.find("/ 64]"), 5, "/ 65]");  // the scale of a neighbour
   const RunResult result = run(wrong);
   ASSERT_EQ(Verdict::ok, result.verdict) << result.reason;
@@ -117,7 +73,7 @@ TEST_F(DeviceHost, RunsEachWaveOfEachWorkgroupOnceOnAnyNumberOfThreads) {
   const ProblemData inputs = make_inputs(problem, {});
   for (const int threads : {1, 3}) {
     const RunResult result =
-        make_host_runner(MLA_WORKER, threads)->run(kernel, "", launch_, inputs, 0, 60);
+        make_host_runner(MLA_WORKER, threads)->run(kernel, "", launch_, inputs, 60);
     ASSERT_EQ(Verdict::ok, result.verdict) << result.reason;
     for (std::size_t t = 0; t < 100; ++t) {
       for (std::size_t wave = 0; wave < 8; ++wave) {
@@ -157,21 +113,54 @@ TEST_F(DeviceHost, RunsTheReduceKernelAfterTheWholeDecode) {
     a.lse[t * a.lse_token_stride + 1] = float(a.splits);
     if (!std::isnan(a.workspace[a.tokens * a.heads * 3 * 515 - 1])) std::abort();
   })");
-  const RunResult result = runner_->run(decode, reduce, launch_, data(), 0, 60);
+  const RunResult result = runner_->run(decode, reduce, launch_, data(), 60);
   ASSERT_EQ(Verdict::ok, result.verdict) << result.reason;
   for (std::size_t t = 0; t < 3; ++t) {
     EXPECT_EQ(float(300 * t + 3), result.output.lse[t * 16]);
     EXPECT_EQ(3, result.output.lse[t * 16 + 1]);
   }
-  EXPECT_EQ(Verdict::launch_failed, runner_->run(decode, "", launch_, data(), 0, 60).verdict);
+  EXPECT_EQ(Verdict::launch_failed, runner_->run(decode, "", launch_, data(), 60).verdict);
 }
 
 TEST_F(DeviceHost, TimesWholeLaunches) {
-  const RunResult result = run("KERNEL(DecodeArgs) { if (self->index == 0) usleep(2000); }", 7);
+  begin_timing();
+  ASSERT_EQ(Verdict::ok, add(1, plain_kernel("if (self->index == 0) usleep(2000);")).verdict);
+  const RunResult result = runner_->sample(1, 7, 60);
   ASSERT_EQ(Verdict::ok, result.verdict) << result.reason;
   ASSERT_EQ(7u, result.samples_us.size());
   // 3 workgroups on 2 threads: two in a row.
   for (const float us : result.samples_us) EXPECT_GT(us, 4000);
+}
+
+TEST_F(DeviceHost, ChecksACandidateOnTheInputsThatItIsTimedOn) {
+  begin_timing();
+  const RunResult right = add(1, plain_kernel());
+  EXPECT_EQ(Verdict::ok, right.verdict) << right.reason;
+  EXPECT_GE(right.max_error, 0);
+  EXPECT_GE(right.cosine_gap, 0);
+  const RunResult wrong = add(2, plain_kernel("if (t == 2) l *= 1.1f;"));
+  EXPECT_EQ(Verdict::wrong_result, wrong.verdict);
+  EXPECT_THAT(wrong.reason, testing::HasSubstr("token 2"));
+  EXPECT_EQ(Verdict::ok, runner_->sample(1, 1, 60).verdict) << "the others stay";
+  EXPECT_THROW(runner_->sample(2, 1, 60), Error);
+  begin_timing();
+  EXPECT_THROW(runner_->sample(1, 1, 60), Error) << "earlier candidates are forgotten";
+}
+
+TEST_F(DeviceHost, ChecksSomeTokensOfManyAgainstTheReference) {
+  ProblemRecord problem = problem_;
+  problem.num_tokens = 500;
+  problem.main_len = 20;  // 160,000 keys times heads: every third token is compared
+  ASSERT_EQ(Verdict::ok, runner_->begin_timing(problem, 1, 60).verdict);
+  EXPECT_EQ(Verdict::ok, add(1, plain_kernel()).verdict);
+  const RunResult wrong = add(2, plain_kernel("if (t == 300) l *= 1.1f;"));
+  EXPECT_EQ(Verdict::wrong_result, wrong.verdict);
+  EXPECT_THAT(wrong.reason, testing::HasSubstr("one token of 3"));
+}
+
+TEST_F(DeviceHost, TellsItsConditionsAsJson) {
+  EXPECT_THAT(runner_->conditions(), testing::StartsWith("{"));
+  EXPECT_THAT(runner_->conditions(), testing::HasSubstr("\"threads\":2"));
 }
 
 TEST(HostIdentity, KnowsThisMachine) {

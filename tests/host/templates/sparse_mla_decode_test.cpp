@@ -141,7 +141,7 @@ class SparseMlaDecode : public ::testing::TestWithParam<Variant> {
       reduce_ = compile(reduce_source(reduce), folder_, "reduce");
     const ProblemData data = make_inputs(problem, inputs);
     const RunResult run = runner_->run(decode_, needs_reduce ? reduce_ : std::string(),
-                                       {GetParam().config, splits, reduce}, data, 0, 60);
+                                       {GetParam().config, splits, reduce}, data, 60);
     ASSERT_EQ(run.verdict, Verdict::ok) << run.reason;
     const Comparison result = compare(run.output, compute_reference(data, 2), Tolerance{});
     EXPECT_TRUE(result.ok) << result.reason;
@@ -236,7 +236,7 @@ TEST(SparseMlaDecodeLarge, ReadsRowsBeyondTwoGibibytes) {
   ASSERT_GT(data.main.cache.size(), std::size_t{1} << 31);
   const RunResult run =
       make_host_runner(MLA_WORKER, 1)
-          ->run(decode, "", {kKeys, {0, 1, SplitMap::contiguous}, {1, 1}}, data, 0, 120);
+          ->run(decode, "", {kKeys, {0, 1, SplitMap::contiguous}, {1, 1}}, data, 120);
   ASSERT_EQ(run.verdict, Verdict::ok) << run.reason;
   const Comparison result = compare(run.output, compute_reference(data), Tolerance{});
   EXPECT_TRUE(result.ok) << result.reason;
@@ -268,7 +268,7 @@ TEST_P(SparseMlaReduce, CombinesSplitsOfRaggedRows) {
       make_inputs(p, {.seed = 71, .sink_infinities = true, .empty_rows = true});
   const RunResult run =
       make_host_runner(MLA_WORKER, 2)
-          ->run(decode, reduce, {kKeys, {1, 6, SplitMap::strided}, GetParam()}, data, 0, 60);
+          ->run(decode, reduce, {kKeys, {1, 6, SplitMap::strided}, GetParam()}, data, 60);
   ASSERT_EQ(run.verdict, Verdict::ok) << run.reason;
   const Comparison result = compare(run.output, compute_reference(data, 2), Tolerance{});
   EXPECT_TRUE(result.ok) << result.reason;

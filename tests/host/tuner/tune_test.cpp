@@ -44,7 +44,7 @@ class TuneForReal : public testing::Test {
                           .store = store,
                           .compiler = *compiler,
                           .bench = host ? Bench::target : Bench::host,
-                          .runner = runner.get(),
+                          .runners = {runner.get()},
                           .host_compiler = host_compiler.get(),
                           .objects_are_files = true};
     const TuneLimits limits{

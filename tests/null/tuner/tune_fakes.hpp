@@ -6,6 +6,7 @@
 #include <fstream>
 #include <map>
 #include <set>
+#include <stdexcept>
 #include <string>
 
 #include "kernels/fp8.hpp"
@@ -82,24 +83,12 @@ class FakeRunner : public Runner {
     device_ = {.arch = arch, .name = "fake " + arch, .compute_units = 1};
   }
   const Device& identity() const override { return device_; }
+
   RunResult run(const std::string& decode, const std::string& reduce, const Launch& launch,
-                const ProblemData& data, int samples, double) override {
+                const ProblemData& data, double) override {
     ++count;
-    RunResult result;
-    const int splits = total_splits(launch.splits, !data.extra.indptr.empty());
-    if (decode.empty() || (splits > 1 && reduce.empty())) {
-      result.verdict = Verdict::launch_failed;
-      result.reason = "a kernel is missing";
-      return result;
-    }
-    if (crash_with_block_k == launch.config.block_k) {
-      result.verdict = Verdict::crashed;
-      result.reason = "SIGSEGV";
-      return result;
-    }
-    for (int i = 0; i < samples; ++i)
-      result.samples_us.push_back(static_cast<float>(launch.config.block_k * 10 + splits + i % 3));
-    if (samples > 0) return result;  // nobody looks at what a timed launch computed
+    RunResult result = launched(decode, reduce, launch, !data.extra.indptr.empty());
+    if (result.verdict != Verdict::ok) return result;
     const Reference reference = compute_reference(data);
     for (const double value : reference.out)
       result.output.out.push_back(bf16_from_float(static_cast<float>(value)));
@@ -107,12 +96,51 @@ class FakeRunner : public Runner {
     if (wrong_with_block_k == launch.config.block_k) result.output.out[5] ^= 0x4000;
     return result;
   }
+  RunResult begin_timing(const ProblemRecord& problem, std::uint64_t, double) override {
+    ++begun;
+    problem_ = problem;
+    added_.clear();
+    return {};
+  }
+  RunResult add_candidate(int candidate, const std::string& decode, const std::string& reduce,
+                          const Launch& launch, const Tolerance&, double) override {
+    ++count;
+    if (added_.contains(candidate)) throw std::logic_error("not a new candidate");
+    RunResult result = launched(decode, reduce, launch, problem_.extra_len > 0);
+    if (result.verdict != Verdict::ok) return result;
+    result.max_error = result.cosine_gap = 1e-4;
+    if (wrong_with_block_k == launch.config.block_k)
+      return {.verdict = Verdict::wrong_result, .reason = "one wrong", .max_error = 1};
+    added_[candidate] = launch;
+    return result;
+  }
+  RunResult sample(int candidate, int samples, double) override {
+    ++count;
+    const Launch& launch = added_.at(candidate);
+    const int splits = total_splits(launch.splits, problem_.extra_len > 0);
+    RunResult result;
+    for (int i = 0; i < samples; ++i)
+      result.samples_us.push_back(static_cast<float>(launch.config.block_k * 10 + splits + i % 3));
+    return result;
+  }
+  std::string conditions() override { return R"({"clock_mhz":1980})"; }
+
   int count = 0;
+  int begun = 0;
   int wrong_with_block_k = 0;
   int crash_with_block_k = 0;
 
  private:
+  RunResult launched(const std::string& decode, const std::string& reduce, const Launch& launch,
+                     bool has_extra) const {
+    if (decode.empty() || (total_splits(launch.splits, has_extra) > 1 && reduce.empty()))
+      return {Verdict::launch_failed, "a kernel is missing"};
+    if (crash_with_block_k == launch.config.block_k) return {Verdict::crashed, "SIGSEGV"};
+    return {};
+  }
   Device device_;
+  ProblemRecord problem_;
+  std::map<int, Launch> added_;
 };
 
 class SilentProgress : public Progress {

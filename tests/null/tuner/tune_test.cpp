@@ -39,15 +39,16 @@ class Tune : public testing::Test {
 
   TuneReport run(Bench bench = Bench::host) {
     Store store = Store::open(path_, StoreMode::read_write_create);
-    const TuneParts parts{.arch = arch_,
-                          .space = space_,
-                          .problems = problems_,
-                          .headers = headers_,
-                          .store = store,
-                          .compiler = compiler_,
-                          .bench = bench,
-                          .runner = bench == Bench::none ? nullptr : &runner_,
-                          .host_compiler = bench == Bench::host ? &host_compiler_ : nullptr};
+    const TuneParts parts{
+        .arch = arch_,
+        .space = space_,
+        .problems = problems_,
+        .headers = headers_,
+        .store = store,
+        .compiler = compiler_,
+        .bench = bench,
+        .runners = bench == Bench::none ? std::vector<Runner*>{} : std::vector<Runner*>{&runner_},
+        .host_compiler = bench == Bench::host ? &host_compiler_ : nullptr};
     return tune(parts, limits_, {.command = "test", .version = "0"}, progress_, stop_);
   }
   Store store() { return Store::open(path_, StoreMode::read_only); }
