@@ -141,9 +141,10 @@ MLA_DEVICE u32x2 dequantise_word(unsigned word, float scale, Fp8Format format) {
   }
   const f32x2 low = __builtin_amdgcn_cvt_pk_f32_fp8(static_cast<int>(word), false) * scale;
   const f32x2 high = __builtin_amdgcn_cvt_pk_f32_fp8(static_cast<int>(word), true) * scale;
+  // The pair is cast as a whole: __builtin_bit_cast of one element of a vector reads the first.
   const auto pack = [](f32x2 v) MLA_LAMBDA {
-    return __builtin_amdgcn_perm(__builtin_bit_cast(unsigned, v.y),
-                                 __builtin_bit_cast(unsigned, v.x), 0x07060302u);
+    const u32x2 bits = __builtin_bit_cast(u32x2, v);
+    return __builtin_amdgcn_perm(bits.y, bits.x, 0x07060302u);
   };
   return {pack(low), pack(high)};
 #endif
