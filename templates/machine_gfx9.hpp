@@ -24,6 +24,7 @@ constexpr bool kHasWideMfma =
 #else
 constexpr bool kHasWideMfma = false;
 #endif
+constexpr bool kReadsOcp = kHasWideMfma;  // otherwise the e4m3 converter knows FNUZ only
 
 using u32x2 = unsigned __attribute__((ext_vector_type(2)));
 using u32x4 = unsigned __attribute__((ext_vector_type(4)));
@@ -135,7 +136,7 @@ MLA_DEVICE u32x2 dequantise_word(unsigned word, float scale, Fp8Format format) {
 #else
   if (format == Fp8Format::ocp) {
     // FNUZ reads an OCP byte as half its value, and OCP's -0 (0x80) as NaN: drop the sign of zeros,
-    // double the scale.
+    // double the scale. scrub() keeps 2^127 away, whose double is no float.
     word &= ((word & 0x7f7f7f7fu) + 0x7f7f7f7fu) | 0x7f7f7f7fu;
     scale *= 2.0f;
   }
@@ -148,6 +149,17 @@ MLA_DEVICE u32x2 dequantise_word(unsigned word, float scale, Fp8Format format) {
   };
   return {pack(low), pack(high)};
 #endif
+}
+
+// Four OCP bytes, none NaN, as FNUZ bytes of the same values; from 2 on as the largest, 240, which
+// times 2^127 is infinity too.
+MLA_DEVICE unsigned ocp_to_fnuz(unsigned word) {
+  const unsigned magnitude = word & 0x7f7f7f7fu;
+  // A subnormal (below 8) doubles, a normal number's exponent grows by one: add min(byte, 8).
+  const unsigned normal = ((magnitude + 0x78787878u) >> 7 & 0x01010101u) * 0xffu;
+  const unsigned sum = magnitude + ((magnitude & ~normal) | (0x08080808u & normal));
+  const unsigned large = (magnitude >> 6 & 0x01010101u) * 0x7fu;  // 2 and above
+  return (word & 0x80808080u) | (sum & 0x7f7f7f7fu) | large;
 }
 
 // 0x80 in each byte of an e4m3 word that is NaN.

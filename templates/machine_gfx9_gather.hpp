@@ -233,9 +233,13 @@ MLA_DEVICE void forget_results(RawStrip<c>& raw) {
 MLA_DEVICE u32x2 nan_scales(u32x2 scales) {
   return ((scales & 0x7f7f7f7fu) + 0x01010101u) & scales & u32x2{0x80808080u, 0x00808080u};
 }
+// Whether a scale is NaN, or one that dequantise_word() would double but cannot.
 template <Config c>
 MLA_DEVICE bool has_bad_scale(const RawStrip<c>& raw) {
-  const u32x2 bad = nan_scales(raw.scales);
+  u32x2 bad = nan_scales(raw.scales);
+  if constexpr (!kReadsOcp) {
+    if (raw.format == Fp8Format::ocp) bad = nan_scales(raw.scales | 0x01010101u);
+  }
   return any_lane((bad.x | bad.y) != 0);
 }
 template <Config c>
@@ -258,6 +262,20 @@ MLA_DEVICE bool has_nan(const RawStrip<c>& raw, int first_group) {
   }
   return any_lane(found != 0) || has_bad_scale<c>(raw);
 }
+// Where the scale is 2^127, makes it 2^126 and the OCP bytes FNUZ's of the same values, which
+// dequantise_word() takes for half of theirs. Nothing may be NaN any more.
+template <Config c>
+MLA_DEVICE void halve_huge_scales(RawStrip<c>& raw, int first_group) {
+  MLA_UNROLL for (int u = 0; u < RawStrip<c>::kUnits; ++u) {
+    if (first_group + u == kGroups - 1) continue;
+    const bool huge = scale_byte<c>(raw, first_group + u) == 254u;
+    MLA_UNROLL for (int k = 0; k < Shape<c>::kWords / 2; ++k) {
+      const unsigned w = raw.words[u][k / 4][k % 4];
+      raw.words[u][k / 4][k % 4] = huge ? ocp_to_fnuz(w) : w;
+    }
+  }
+  raw.scales ^= (nan_scales(raw.scales | 0x01010101u) >> 7) * 3u;  // 254 becomes 253
+}
 // Sets every NaN of the strip to 0: an element, or a whole group of 64 where the scale is NaN.
 template <Config c>
 MLA_DEVICE void scrub(RawStrip<c>& raw, int first_group) {
@@ -278,6 +296,9 @@ MLA_DEVICE void scrub(RawStrip<c>& raw, int first_group) {
     }
   }
   raw.scales ^= nan_scales(raw.scales);  // 255 becomes 127, a scale of one
+  if constexpr (!kReadsOcp) {
+    if (raw.format == Fp8Format::ocp) halve_huge_scales<c>(raw, first_group);
+  }
 }
 
 }  // namespace mla

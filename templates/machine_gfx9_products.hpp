@@ -33,7 +33,7 @@ MLA_DEVICE bool needs_scrub(const RawStrip<c>& raw, const ScoreTile<c.mfma>& s) 
   bool nan = false;
   MLA_UNROLL for (int i = 0; i < Shape<c>::kValues; ++i) nan |= s.v[i] != s.v[i];
   if (any_lane(nan) || has_bad_scale<c>(raw)) return true;
-  return !kHasWideMfma && raw.format == Fp8Format::ocp && has_nan<c>(raw, 0);
+  return !kReadsOcp && raw.format == Fp8Format::ocp && has_nan<c>(raw, 0);
 }
 // Scores of keys that are not there become -inf.
 template <int M>

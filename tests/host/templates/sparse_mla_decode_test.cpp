@@ -5,10 +5,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <fstream>
 
 #include "kernels/compare.hpp"
 #include "kernels/device_host.hpp"
+#include "kernels/fp8.hpp"
 #include "kernels/params.hpp"
 #include "tests/temporary_folder.hpp"
 #include "tuner/compile.hpp"
@@ -205,6 +207,45 @@ TEST_P(SparseMlaDecode, ReadsFnuzInMainAndOcpInExtra) {
   ProblemRecord mixed = problem(16, 2, 64, 64);
   mixed.main_format = static_cast<int>(Fp8Format::fnuz);
   expect_right(mixed, {.seed = 61, .poisoned_fraction = 0.2});
+}
+
+// Token t reads one row, all of whose scale bytes are t, and its weight is 1: out is that row.
+TEST_P(SparseMlaDecode, DequantisesExactlyWithEveryScale) {
+  for (const Fp8Format format : {Fp8Format::ocp, Fp8Format::fnuz}) {
+    ProblemRecord one_key = problem(2, 255, 1, 0);
+    one_key.main_format = static_cast<int>(format);
+    ProblemData data = make_inputs(one_key, {.seed = 65, .sink = false, .spare_rows = 0});
+    std::ranges::fill(data.q, std::uint16_t{0});
+    // Below 2, so that times 2^127 is finite; 0x80 is NaN to FNUZ.
+    const auto byte_of = [](int column) {
+      const int byte = column % 64 | (column / 64 % 2 << 7);
+      return static_cast<std::uint8_t>(byte == 0x80 ? 0x81 : byte);
+    };
+    for (int token = 0; token < 255; ++token) {
+      const int slot = data.main.indices[static_cast<std::size_t>(token)];
+      std::uint8_t* page =
+          data.main.cache.data() + slot / data.main.page_size * data.main.page_stride;
+      const int row = slot % data.main.page_size;
+      for (int i = 0; i < kNopeDim; ++i) page[row * kRowBytes + i] = byte_of(i);
+      std::fill_n(page + data.main.page_size * kRowBytes + row * kScaleBytes, kGroups - 1,
+                  static_cast<std::uint8_t>(token));
+    }
+    const RunResult run = runner_->run(
+        decode_, "", {GetParam().config, {0, 1, SplitMap::contiguous}, {1, 1}}, data, 0, 60);
+    ASSERT_EQ(run.verdict, Verdict::ok) << run.reason;
+    for (int token = 0; token < 255; ++token) {
+      for (int i = 0; i < kNopeDim; ++i) {
+        const double want =
+            e4m3_to_double(byte_of(i), format) * ue8m0_to_double(static_cast<std::uint8_t>(token));
+        const double got =
+            bf16_to_float(run.output.out[static_cast<std::size_t>(token * 2 * kHeadDim + i)]);
+        // bf16 has no step finer than 2^-133.
+        ASSERT_LE(std::fabs(got - want), std::fabs(want) < 0x1p-126 ? 0x1p-133 : 0)
+            << "scale byte " << token << ", e4m3 byte " << int{byte_of(i)} << ", format "
+            << static_cast<int>(format);
+      }
+    }
+  }
 }
 
 // Every page the same, `stride` bytes apart: a cache as large as wished from rows that are few.
