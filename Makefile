@@ -46,7 +46,8 @@ format: packages
 lint: packages
 	clang-format --dry-run --Werror $(SOURCES)
 	cmake --preset release
-	clang-tidy --quiet -p build $(filter db/%.cpp kernels/%.cpp tuner/%.cpp,$(SOURCES))
+	printf '%s\n' $(filter db/%.cpp kernels/%.cpp tuner/%.cpp,$(SOURCES)) \
+	  | xargs -P $(JOBS) -n 1 clang-tidy --quiet -p build
 
 packages:
 	@scripts/install_packages.sh

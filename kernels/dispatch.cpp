@@ -235,7 +235,8 @@ DispatchTable::DispatchTable(std::string_view arch, const std::vector<Winner>& w
   const auto order = [](const Entry& e) { return shape_order(e.shape); };
   // Stable: of equal shapes the one that counts stays in front, and unique() keeps it.
   std::ranges::stable_sort(entries_, {}, order);
-  entries_.erase(std::ranges::unique(entries_, {}, order).begin(), entries_.end());
+  const auto same = [&](const Entry& a, const Entry& b) { return order(a) == order(b); };
+  entries_.erase(std::unique(entries_.begin(), entries_.end(), same), entries_.end());
   for (const int splits : kFallbackSplits) {
     const Launch launch = fallback_with(find_arch(arch)->value_read, splits);
     fallbacks_.push_back({launch, variant_params(launch)});
@@ -292,16 +293,21 @@ Answer DispatchTable::lookup(const Query& asked) const noexcept {
   const int logs[5] = {log2_scaled(query.tokens), log2_scaled(query.main_len),
                        log2_scaled(query.extra_len), log2_scaled(query.main_page),
                        log2_scaled(query.extra_page)};
-  const auto same_class = std::ranges::equal_range(
-      entries_, class_of(query), {}, [](const Entry& e) { return class_of(e.shape); });
+  const auto wanted = class_of(query);
+  const auto first = std::lower_bound(
+      entries_.begin(), entries_.end(), wanted,
+      [](const Entry& entry, const auto& to) { return class_of(entry.shape) < to; });
+  const auto last = std::upper_bound(
+      first, entries_.end(), wanted,
+      [](const auto& to, const Entry& entry) { return to < class_of(entry.shape); });
 
   const Entry* best = nullptr;
-  for (const Entry& entry : same_class) {
-    const Distance distance(entry, query, logs);
+  for (auto entry = first; entry != last; ++entry) {
+    const Distance distance(*entry, query, logs);
     if (distance.worst > kNear) continue;
     // Entries ascend by tokens, extra keys and main keys: of equal distances the last is the
     // larger.
-    if (best == nullptr || distance <= Distance(*best, query, logs)) best = &entry;
+    if (best == nullptr || distance <= Distance(*best, query, logs)) best = &*entry;
   }
   if (best == nullptr) {
     const Fallback& fallback = fallbacks_[static_cast<std::size_t>(fallback_index(query))];

@@ -127,7 +127,7 @@ void WorkgroupRunner::fail(const host::Wave* self, const char* what) {
       ->runner->defect(fmt::format("wave {}: {}", self->index, what));
 }
 
-HostExecutor::HostExecutor(int threads, int most_waves, ReportDefect report)
+HostExecutor::HostExecutor(int threads, int most_waves, const ReportDefect& report)
     : start_(threads), finish_(threads), own_(most_waves, report) {
   for (int i = 1; i < threads; ++i) {
     others_.emplace_back([this, most_waves, report] {

@@ -62,7 +62,7 @@ class WorkgroupRunner {
 // Runs launches, their workgroups shared out to `threads` threads, of which the caller's is one.
 class HostExecutor {
  public:
-  HostExecutor(int threads, int most_waves, ReportDefect report);
+  HostExecutor(int threads, int most_waves, const ReportDefect& report);
   ~HostExecutor();
   // Returns when the whole grid has run.
   void run(const HostLaunch& launch, bool poison);

@@ -135,7 +135,9 @@ void print_toolchains(const char* title, const Json& list) {
   for (const Json& at : list)
     fmt::print("  {} {} ({}{}) in {}: {}\n", at["compiler"].get<std::string>(),
                at["release"].get<std::string>(), at["library"].get<std::string>(),
-               at["llvm"] == "" ? "" : ", LLVM " + at["llvm"].get<std::string>(),
+               at["llvm"].get_ref<const std::string&>().empty()
+                   ? ""
+                   : ", LLVM " + at["llvm"].get<std::string>(),
                at["root"].get<std::string>(), at["origin"].get<std::string>());
   if (list.empty()) fmt::print("  none\n");
 }

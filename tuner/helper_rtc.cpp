@@ -65,7 +65,9 @@ int collect_build_ids(dl_phdr_info* info, std::size_t, void* user) {
   if (!decides) return 0;
   for (int i = 0; i < info->dlpi_phnum; ++i) {
     if (info->dlpi_phdr[i].p_type != PT_NOTE) continue;
-    const char* at = reinterpret_cast<const char*>(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
+    // The loader gives addresses as integers.
+    const auto address = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
+    const char* at = reinterpret_cast<const char*>(address);  // NOLINT(performance-no-int-to-ptr)
     const char* end = at + info->dlpi_phdr[i].p_memsz;
     while (at + sizeof(ElfW(Nhdr)) <= end) {
       const auto* note = reinterpret_cast<const ElfW(Nhdr)*>(at);

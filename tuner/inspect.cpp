@@ -111,7 +111,9 @@ void count_mix(const InstructionMix& mix, Resources& found) {
   if (mix.empty()) return;
   found.mfma = found.lds = found.vmem = found.valu = found.salu = 0;
   for (const auto& [mnemonic, count] : mix) {
-    const auto is = [&](std::string_view prefix) { return mnemonic.starts_with(prefix); };
+    const auto is = [&name = mnemonic](std::string_view prefix) {
+      return name.starts_with(prefix);
+    };
     if (is("v_mfma") || is("v_smfma")) {
       found.mfma += count;
     } else if (is("ds_")) {

@@ -92,7 +92,7 @@ std::vector<Tuning::Contender> Tuning::next_contenders(std::vector<std::size_t>&
         continue;
       }
       ++hoped;
-      contenders.push_back(std::move(contender));
+      contenders.push_back(contender);
     }
   }
   return contenders;

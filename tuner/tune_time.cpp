@@ -152,7 +152,7 @@ void Tuning::measure_all() {
         if (before->verdict == Verdict::ok) timed.push_back({contender, before->median_us});
         progress_.advance(++done, {});
       } else {
-        unknown.push_back(std::move(contender));
+        unknown.push_back(contender);
       }
     }
     const bool all = with_objects(unknown, [&](const Contender& contender, const Objects& objects) {

@@ -44,8 +44,8 @@ class Yaml {
   std::vector<std::int64_t> integers(std::int64_t least, std::int64_t most) const;  // maybe none
 
  private:
-  Yaml(YAML::Node node, std::shared_ptr<const std::string> file, int line)
-      : node_(std::move(node)), file_(std::move(file)), line_(line) {}
+  Yaml(const YAML::Node& node, std::shared_ptr<const std::string> file, int line)
+      : node_(node), file_(std::move(file)), line_(line) {}
   Yaml child(const YAML::Node& node) const;
 
   YAML::Node node_;
