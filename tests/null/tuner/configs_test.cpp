@@ -1,4 +1,5 @@
 // The configurations that ship with the project, against the header they describe.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -7,6 +8,7 @@
 #include <iterator>
 #include <random>
 #include <set>
+#include <tuple>
 
 #include "temp_configs.hpp"
 #include "tuner/shapes.hpp"
@@ -205,12 +207,49 @@ TEST(Configs, TheShapesLoad) {
   const auto load = [&](const char* name) {
     return load_shapes(kConfigs / "shapes" / name, gfx942);
   };
-  EXPECT_EQ(load("dsv4_pro.yaml").size(), 4u * 19 * 11);
-  EXPECT_EQ(load("dsv4_flash.yaml").size(), 4u * 19 * 11);
   const std::vector<ProblemRecord> quick = load("quick.yaml");
   ASSERT_FALSE(quick.empty());
   EXPECT_EQ(quick[0].main_format, static_cast<int>(Fp8Format::fnuz));
   EXPECT_EQ(quick[0].extra_format, static_cast<int>(Fp8Format::ocp));
+}
+
+// Streams, heads a rank and batches of the two models; what their layers attend to.
+TEST(Configs, TheShapesAreTheModels) {
+  struct Model {
+    const char* file;
+    std::vector<int> heads;
+    int top_k;  // of the layers compressed by 4
+  };
+  for (const Model& model : {Model{"dsv4_pro.yaml", {16, 32, 64, 128}, 1024},
+                             Model{"dsv4_flash.yaml", {8, 16, 32, 64}, 512}}) {
+    const auto problems =
+        load_shapes(kConfigs / "shapes" / model.file, load_arch(kConfigs, "gfx950"));
+    std::set<std::tuple<int, int, int, int, std::string>> found;
+    for (const ProblemRecord& p : problems) {
+      EXPECT_EQ(p.main_len, 128);
+      EXPECT_EQ(p.main_page, 64);
+      EXPECT_FALSE(p.warm_cache);
+      found.insert({p.num_heads, p.num_tokens, p.extra_len, p.extra_page, p.lengths});
+    }
+    const auto has = [&](int heads, int tokens, int extra_len, int extra_page,
+                         const char* lengths) {
+      return found.contains({heads, tokens, extra_len, extra_page, lengths});
+    };
+    for (const int heads : model.heads) {
+      for (const int tokens : {1, 2, 4, 8, 16, 32, 64, 128, 256, 512}) {
+        SCOPED_TRACE(fmt::format("{}: {} heads, {} tokens", model.file, heads, tokens));
+        EXPECT_TRUE(has(heads, tokens, 0, 0, "uniform"));
+        EXPECT_TRUE(has(heads, tokens, model.top_k, 64, "uniform"));
+        EXPECT_EQ(has(heads, tokens, model.top_k, 64, "ragged"), tokens > 1);
+        for (const int context :
+             {8'192, 32'768, 65'536, 100'000, 131'072, 262'144, 500'000, 1'048'576}) {
+          EXPECT_TRUE(has(heads, tokens, context / 128, 2, "uniform")) << context;
+          EXPECT_EQ(has(heads, tokens, context / 128, 2, "ragged"), tokens > 1) << context;
+        }
+      }
+    }
+    EXPECT_EQ(problems.size(), 4u * (19 * 11 + 9 * 10)) << model.file;
+  }
 }
 
 }  // namespace
