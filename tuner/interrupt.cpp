@@ -15,16 +15,22 @@ extern "C" void ask(int) {
   asked = 1;
 }
 
-}  // namespace
+extern "C" void end(int) { ::_exit(static_cast<int>(ErrorKind::interrupted)); }
 
-void catch_interrupts() {
+void handle_with(void (*handler)(int)) {
   struct sigaction action {};
-  action.sa_handler = ask;
+  action.sa_handler = handler;
   ::sigemptyset(&action.sa_mask);
   action.sa_flags = SA_RESTART;
   ::sigaction(SIGINT, &action, nullptr);
   ::sigaction(SIGTERM, &action, nullptr);
 }
+
+}  // namespace
+
+void catch_interrupts() { handle_with(ask); }
+
+void end_on_interrupts() { handle_with(end); }
 
 bool interrupted() noexcept { return asked != 0; }
 

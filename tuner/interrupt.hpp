@@ -6,6 +6,10 @@ namespace mla {
 // process at once with ErrorKind::interrupted as its exit code.
 void catch_interrupts();
 
+// From now on Ctrl-C and SIGTERM end the process at once with that exit code: for what stores
+// nothing.
+void end_on_interrupts();
+
 // Whether an end was asked for.
 bool interrupted() noexcept;
 

@@ -196,7 +196,12 @@ int run_tune(CommandLine& line, const std::string& words) {
 
 int run(CLI::App& app, CommandLine& line, const std::string& words) {
   if (app.got_subcommand("tune")) return run_tune(line, words);
-  catch_interrupts();
+  // The others read, and have nothing to finish.
+  if (app.got_subcommand("emit") || app.got_subcommand("verify")) {
+    catch_interrupts();
+  } else {
+    end_on_interrupts();
+  }
   const Shared& shared = line.shared;
   if (app.got_subcommand("space")) {
     line.space.configs = shared.configs;
