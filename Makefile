@@ -1,17 +1,18 @@
 # The two commands of this project are `make tune` and `make test`; README.md says what they show.
 #
 #   make tune [ARCH=gfx950] [ROCM=7.2|6.4] [SHAPES=configs/shapes/quick.yaml] [ARGS="--budget 10m"]
-#   make test | asan | bench | lint | format | clean
+#   make test | asan | bench | lint | format | install [PREFIX=/usr/local] | clean
 
 ARCH   ?= gfx950
 ROCM   ?= 7.2
 SHAPES ?= configs/shapes/quick.yaml
 ARGS   ?=
 JOBS   ?= $(shell nproc)
+PREFIX ?= /usr/local
 
 SOURCES = $(shell git ls-files '*.cpp' '*.hpp' '*.h')
 
-.PHONY: tune test asan bench lint format packages rocm build clean
+.PHONY: tune test asan bench lint format install packages rocm build clean
 
 tune: build rocm
 	build/mla-tune tune --arch $(ARCH) --rocm $(ROCM) --shapes $(SHAPES) $(ARGS)
@@ -39,6 +40,9 @@ bench: packages
 	cmake --preset bench
 	cmake --build build-bench --parallel $(JOBS) --target mla_benchmarks
 	build-bench/mla_benchmarks
+
+install: build
+	cmake --install build --prefix $(PREFIX)
 
 format: packages
 	clang-format -i $(SOURCES)
