@@ -11,8 +11,9 @@ JOBS   ?= $(shell nproc)
 PREFIX ?= /usr/local
 
 SOURCES = $(shell git ls-files '*.cpp' '*.hpp' '*.h')
+SCRIPTS = $(shell git ls-files '*.sh' .ci/run)
 
-.PHONY: tune test asan bench lint format install packages rocm build clean
+.PHONY: tune test asan bench lint format install packages style-packages rocm build clean
 
 tune: build rocm
 	build/mla-tune tune --arch $(ARCH) --rocm $(ROCM) --shapes $(SHAPES) $(ARGS)
@@ -44,17 +45,21 @@ bench: packages
 install: build
 	cmake --install build --prefix $(PREFIX)
 
-format: packages
+format: style-packages
 	clang-format -i $(SOURCES)
 
-lint: packages
+lint: style-packages
 	clang-format --dry-run --Werror $(SOURCES)
+	shellcheck --severity warning $(SCRIPTS)
 	cmake --preset release
-	printf '%s\n' $(filter db/%.cpp kernels/%.cpp tuner/%.cpp,$(SOURCES)) \
+	@printf '%s\n' $(filter db/%.cpp kernels/%.cpp tuner/%.cpp,$(SOURCES)) \
 	  | xargs -P $(JOBS) -n 1 clang-tidy --quiet -p build
 
 packages:
 	@scripts/install_packages.sh
+
+style-packages:
+	@scripts/install_packages.sh style
 
 rocm:
 	@scripts/ensure_rocm.sh $(ROCM)

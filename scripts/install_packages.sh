@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building, testing and tuning need, where they are missing. Root is needed for that
 # alone: without it, sudo is asked on a terminal, otherwise the apt line is printed.
+#
+#   scripts/install_packages.sh [style]   style: also what `make lint` and `make format` need
 set -euo pipefail
 
 packages=(g++ cmake ninja-build pkg-config git python3 python3-yaml
           libcli11-dev libsqlite3-dev libyaml-cpp-dev libfmt-dev libspdlog-dev nlohmann-json3-dev
-          libzstd-dev libxxhash-dev libboost-context-dev libgtest-dev libgmock-dev libbenchmark-dev
-          clang-format clang-tidy)
+          libzstd-dev libxxhash-dev libboost-context-dev libgtest-dev libgmock-dev libbenchmark-dev)
+[ "${1:-}" != style ] || packages+=(clang-format clang-tidy shellcheck)
 
 if ! command -v dpkg-query > /dev/null; then
   echo "This is not Debian: install the equivalents of these packages, then use cmake --preset release:" >&2
