@@ -53,7 +53,7 @@ lint: style-packages
 	shellcheck --severity warning $(SCRIPTS)
 	cmake --preset release
 	@printf '%s\n' $(filter db/%.cpp kernels/%.cpp tuner/%.cpp,$(SOURCES)) \
-	  | xargs -P $(JOBS) -n 1 clang-tidy --quiet -p build
+	  | xargs -P $(JOBS) -n 1 sh -c 'found=$$(clang-tidy --quiet -p build "$$0" 2>&1) || { echo "$$found"; exit 1; }'
 
 packages:
 	@scripts/install_packages.sh
