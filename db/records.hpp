@@ -21,6 +21,11 @@ enum class Verdict : int {
   unverified = 7,  // compiled and ranked, never executed: cannot win
 };
 
+// Tried, and of no use. Unverified is no failure: nobody tried.
+constexpr bool is_failure(Verdict verdict) {
+  return verdict != Verdict::ok && verdict != Verdict::unverified;
+}
+
 // What a median is worth. STORED VALUES: never renumber, only append.
 enum class Evidence : int {
   measured = 1,   // timed on this arch

@@ -113,6 +113,15 @@ void describe_tune(CLI::App& app, CommandLine& line) {
   add_rocm(tune, line.shared, "release (7.2) or folder of the ROCm to compile with");
   tune.add_option("--code-objects", line.tune.code_objects,
                   "how many to compile at most for one arch");
+  tune.add_flag("--exhaustive", line.tune.exhaustive,
+                "compile every code object, or --code-objects spread over the space, and measure "
+                "all: a record of the space, not a search");
+  tune.add_option("--launches", line.tune.launches,
+                  "how many ways to launch each code object are tried for each problem; else 2")
+      ->check(CLI::Range(1, 1000));
+  tune.add_flag("--retry", line.tune.retry, "try again what failed, hung or crashed before");
+  tune.add_flag("--warm-cache", line.tune.warm_cache,
+                "time with the inputs in cache, and store that as problems of their own");
   tune.add_option("--verify", line.tune.verify, "how many of the best of each problem to check")
       ->check(CLI::Range(1, 1000));
   add_configs(tune, line.shared);

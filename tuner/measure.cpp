@@ -23,13 +23,6 @@ int enough_keys(const Config& c, int parts, int tiles, double at_most) {
   return std::max(7, static_cast<int>(std::min(wanted, at_most)) - 5);
 }
 
-double median_of(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  if (values.size() % 2 == 1) return *middle;
-  return (*middle + *std::max_element(values.begin(), middle)) / 2;
-}
-
 }  // namespace
 
 std::vector<CheckCase> check_cases(const ProblemRecord& problem, const Launch& launch,
@@ -102,6 +95,30 @@ CheckResult check(Runner& runner, const std::string& decode, const std::string& 
     return result;
   }
   return result;
+}
+
+double median_of(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  if (values.size() % 2 == 1) return *middle;
+  return (*middle + *std::max_element(values.begin(), middle)) / 2;
+}
+
+Interval median_interval(std::vector<float> samples_us) {
+  if (samples_us.empty()) return {};
+  std::ranges::sort(samples_us);
+  const auto n = samples_us.size();
+  // The k-th smallest is above the median with P(Binomial(n, 1/2) < k), and may be with 2.5 %.
+  double term = std::pow(0.5, static_cast<double>(n));
+  double below = term;
+  std::size_t k = 1;
+  while (k < n / 2) {
+    term *= static_cast<double>(n - k + 1) / static_cast<double>(k);
+    if (below + term > 0.025) break;
+    below += term;
+    ++k;
+  }
+  return {samples_us[k - 1], samples_us[n - k]};
 }
 
 Summary summarise(const std::vector<float>& samples_us) {

@@ -40,6 +40,17 @@ CheckResult check(Runner& runner, const std::string& decode, const std::string& 
                   const Launch& launch, const std::vector<CheckCase>& cases,
                   const Tolerance& tolerance, double deadline_seconds);
 
+// An interval that holds the median with 95 %, whatever the distribution: between two order
+// statistics (the sign test). With fewer than 6 samples none is that sure, and it is their range;
+// of no samples {0, 0}. Cheap, for use while sampling.
+struct Interval {
+  double low = 0;
+  double high = 0;
+};
+Interval median_interval(std::vector<float> samples_us);
+
+double median_of(std::vector<double> values);  // of at least one
+
 // What samples come to. The interval is of 95 % for the median, by 1000 bootstrap resamples from a
 // fixed seed; with fewer than 3 samples it is their range.
 struct Summary {

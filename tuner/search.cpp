@@ -10,29 +10,10 @@
 #include "db/error.hpp"
 #include "kernels/params.hpp"
 #include "tuner/model.hpp"
+#include "tuner/random.hpp"
 
 namespace mla {
 namespace {
-
-// SplitMix64 (Steele, Lea, Flood 2014): the standard library's shuffles differ between
-// implementations, and a seed must keep meaning the same plan.
-class Random {
- public:
-  explicit Random(std::uint64_t seed) : state_(seed) {}
-  std::size_t below(std::size_t bound) {
-    std::uint64_t z = state_ += 0x9E3779B97F4A7C15u;
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
-    return static_cast<std::size_t>((z ^ z >> 31) % bound);
-  }
-  template <class T>
-  void shuffle(std::vector<T>& items) {
-    for (std::size_t i = items.size(); i > 1; --i) std::swap(items[i - 1], items[below(i)]);
-  }
-
- private:
-  std::uint64_t state_;
-};
 
 bool can_be_launched(const Space& space, const Point& code) {
   return space.refusal(code) == nullptr && !space.launch_points(code).empty();
@@ -258,6 +239,16 @@ std::vector<Candidate> best_launches(const Arch& arch, const ProblemRecord& prob
   std::ranges::stable_sort(best, {}, &Candidate::predicted_us);
   if (best.size() > count) best.resize(count);
   return best;
+}
+
+std::vector<Candidate> some_launches(const std::vector<Candidate>& sorted, std::size_t count) {
+  if (sorted.size() <= count) return sorted;
+  const std::size_t best = (count + 1) / 2, others = count - best;
+  std::vector<Candidate> some(sorted.begin(), sorted.begin() + static_cast<std::ptrdiff_t>(best));
+  const std::size_t rest = sorted.size() - best;
+  // The last of each stretch, so that the worst is there too.
+  for (std::size_t i = 1; i <= others; ++i) some.push_back(sorted[best + i * rest / others - 1]);
+  return some;
 }
 
 std::vector<std::size_t> best_codes(const std::vector<std::vector<Candidate>>& by_problem,

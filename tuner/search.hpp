@@ -87,6 +87,10 @@ std::vector<Candidate> best_launches(const Arch& arch, const ProblemRecord& prob
                                      const std::vector<LaunchChoice>& choices, std::size_t count,
                                      const std::set<ReduceId>& excluded);
 
+// Of candidates sorted by time at most `count`: the best half, rounded up, and as many spread
+// evenly over the others. All of them where there are no more.
+std::vector<Candidate> some_launches(const std::vector<Candidate>& sorted, std::size_t count);
+
 // The codes (below `codes`) whose neighbourhoods deserve a look, best first, at most `count`: first
 // the best of each problem, then by the geometric mean over the problems of predicted time over
 // that problem's best. Each problem's candidates are sorted by time.

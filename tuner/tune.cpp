@@ -64,13 +64,20 @@ Tuning::Tuning(const TuneParts& parts, const TuneLimits& limits, const Session& 
       stop_(stop),
       store_(parts.store),
       batch_(parts.store),
-      reader_(parts.space),
-      device_(parts.bench == Bench::target ? parts.runners.front()->identity()
-                                           : model_device(parts.arch)) {
-  session_id_ = store_.start_session(session);
+      reader_(parts.space) {
+  conditions_ = nlohmann::ordered_json::parse(session.conditions);
+  if (parts.bench == Bench::target) note_start();
+  Session started = session;
+  started.conditions = conditions_.dump();
+  session_id_ = store_.start_session(started);
   batch_.open();
   toolchain_id_ = store_.put(parts.compiler.toolchain().record);
-  device_id_ = store_.put(device_);
+  if (parts.bench == Bench::target) {
+    for (const Runner* runner : parts.runners)
+      device_ids_.push_back(store_.put(runner->identity()));
+  } else {
+    device_ids_.push_back(store_.put(model_device(parts.arch)));
+  }
   for (const ProblemRecord& problem : parts.problems) problem_ids_.push_back(store_.put(problem));
   batch_.commit();
 }
@@ -90,13 +97,14 @@ TuneReport Tuning::run() {
   if (parts_.bench == Bench::target) phase("measure", [&] { measure_all(); });
   batch_.commit();
   count_codes();
-  store_.end_session(session_id_);
+  store_.end_session(session_id_, conditions_at_end());
   report_.interrupted = stopped();
   return std::move(report_);
 }
 
 void Tuning::rank() {
-  const std::size_t per_code = parts_.bench == Bench::target ? 2 : 1;
+  const std::size_t usual = parts_.bench == Bench::target ? 2 : 1;
+  const std::size_t per_code = limits_.launches > 0 ? limits_.launches : usual;
   ranked_.assign(parts_.problems.size(), {});
   std::set<std::string> contents;
   for (std::size_t i = 0; i < codes_.size(); ++i) {
@@ -107,9 +115,10 @@ void Tuning::rank() {
       continue;
     if (code.best.empty()) {
       for (const ProblemRecord& problem : parts_.problems)
-        code.best.push_back(best_launches(parts_.arch, problem, i, code.config,
-                                          code.made.record.resources, code.choices, per_code,
-                                          failed_reduces_));
+        code.best.push_back(some_launches(
+            best_launches(parts_.arch, problem, i, code.config, code.made.record.resources,
+                          code.choices, limits_.exhaustive ? kNoLimit : per_code, failed_reduces_),
+            per_code));
     }
     for (std::size_t p = 0; p < ranked_.size(); ++p)
       ranked_[p].insert(ranked_[p].end(), code.best[p].begin(), code.best[p].end());
@@ -126,11 +135,12 @@ std::int64_t Tuning::put_variant(const Candidate& candidate) {
                                   .params = params});
 }
 
-MeasurementRecord Tuning::row(std::int64_t variant, std::size_t problem, Round round) const {
+MeasurementRecord Tuning::row(std::int64_t variant, std::size_t problem, Round round,
+                              std::size_t runner) const {
   MeasurementRecord m;
   m.variant_id = variant;
   m.problem_id = problem_ids_[problem];
-  m.device_id = device_id_;
+  m.device_id = device_ids_[runner];
   m.toolchain_id = toolchain_id_;
   m.session_id = session_id_;
   m.evidence = parts_.bench == Bench::target ? Evidence::measured : Evidence::predicted;
@@ -140,7 +150,8 @@ MeasurementRecord Tuning::row(std::int64_t variant, std::size_t problem, Round r
 
 std::optional<MeasurementRecord> Tuning::known_row(std::int64_t variant, std::size_t problem,
                                                    Round round) {
-  return store_.find_measurement(variant, problem_ids_[problem], device_id_, toolchain_id_, round);
+  return store_.find_measurement(variant, problem_ids_[problem], device_ids_.front(), toolchain_id_,
+                                 round);
 }
 
 bool Tuning::is_stale(const Candidate& candidate) const {

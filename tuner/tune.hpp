@@ -59,11 +59,18 @@ struct TuneLimits {
   double budget_seconds = 0;       // see TuneOptions; 0: no limit
   int jobs = 1;                    // helpers that share the budget
   std::size_t verify = 16;         // Bench::host: the best so many of each problem are checked
-  std::size_t finalists = 4;       // Bench::target: the best so many are timed again
+  std::size_t finalists = 5;       // Bench::target: the best so many are timed again
   std::uint64_t seed = 1;
   double compile_seconds = 60;  // deadline of one compilation
   double run_seconds = 120;     // deadline of one check or timing
-  double timing_seconds = 1;    // of launches that one timing is worth; at least 3 launches
+  double timing_seconds = 1;    // that sampling one variant may take, after its third sample
+  // Every code object, or code_objects spread over the space, without regard to what is likely to
+  // be fast or usable; and `launches` of each for each problem.
+  bool exhaustive = false;
+  // Ways to launch a code object that are ranked for each problem; 0: 2 where they are timed, else
+  // 1. The likely fastest; if exhaustive half of them, the others spread over what is left.
+  std::size_t launches = 0;
+  bool retry = false;  // what failed by executing, or hung or crashed a compiler, again
 };
 
 // What a run came to.
@@ -80,6 +87,7 @@ struct TuneReport {
   std::size_t checked = 0;                // variants executed and compared with the reference
   std::size_t wins = 0;                   // new rows of the final round that are ok
   std::vector<Failure> failures;          // found by executing
+  std::vector<std::string> notes;         // what a reader of the times should know
   std::map<std::string, double> seconds;  // by phase
   bool interrupted = false;
   bool out_of_budget = false;

@@ -20,22 +20,22 @@ std::uint64_t input_seed(std::uint64_t seed, const std::string& what) {
   return seed + std::stoull(content_key(what).substr(0, 15), nullptr, 16);
 }
 
-bool is_failure(Verdict verdict) {
-  return verdict != Verdict::ok && verdict != Verdict::unverified;
-}
-
 }  // namespace
 
-const CheckResult& Tuning::check_once(const Contender& contender, const Objects& objects) {
-  const ProblemRecord& problem = parts_.problems[contender.problem];
-  const Launch& launch = contender.candidate.launch;
+CheckResult Tuning::check_once(Runner& runner, const ProblemRecord& problem, const Launch& launch,
+                               const std::string& decode, const std::string& reduce) {
   const std::string what = check_class(problem, launch);
-  const auto known = checks_.find(what);
-  if (known != checks_.end()) return known->second;
-  ++report_.checked;
+  {
+    const std::lock_guard lock(checks_mutex_);
+    const auto known = checks_.find(what);
+    if (known != checks_.end()) return known->second;
+    if (parts_.bench == Bench::host) ++report_.checked;
+  }
   const auto cases = check_cases(problem, launch, input_seed(limits_.seed, what));
-  return checks_[what] = check(*parts_.runners.front(), objects.decode, objects.reduce, launch,
-                               cases, parts_.space.tolerance(), limits_.run_seconds);
+  const CheckResult result =
+      check(runner, decode, reduce, launch, cases, parts_.space.tolerance(), limits_.run_seconds);
+  const std::lock_guard lock(checks_mutex_);
+  return checks_[what] = result;
 }
 
 void Tuning::note_failure(const Contender& contender, Verdict verdict, const std::string& reason) {
@@ -51,7 +51,8 @@ MeasurementRecord Tuning::final_prediction(const Contender& contender, const Obj
     m.median_us = m.ci_low_us = m.ci_high_us = contender.candidate.predicted_us;
     return m;
   }
-  const CheckResult& result = check_once(contender, objects);
+  const CheckResult result = check_once(*parts_.runners.front(), parts_.problems[contender.problem],
+                                        contender.candidate.launch, objects.decode, objects.reduce);
   m.verdict = result.verdict;
   m.max_error = result.max_error;
   m.cosine_gap = result.cosine_gap;
@@ -77,7 +78,7 @@ std::vector<Tuning::Contender> Tuning::next_contenders(std::vector<std::size_t>&
       const Candidate& candidate = ranked_[p][places[p]++];
       Contender contender{p, candidate, put_variant(candidate)};
       const auto before = known_row(contender.variant, p, Round::final);
-      if (before && !is_stale(candidate)) {
+      if (before && counts(*before, candidate)) {
         if (before->verdict == Verdict::ok) {
           ++right[p];
           ++hoped;

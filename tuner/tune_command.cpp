@@ -106,15 +106,22 @@ TuneLimits limits_of(const TuneOptions& options, const Arch& arch, int jobs) {
   const bool host = arch.name == "host";
   limits.code_objects = options.code_objects;
   limits.budget_seconds = options.budget_seconds;
+  limits.exhaustive = options.exhaustive;
+  limits.launches = static_cast<std::size_t>(std::max(0, options.launches));
+  limits.retry = options.retry;
+  limits.jobs = jobs;
+  limits.verify = static_cast<std::size_t>(std::max(1, options.verify));
+  limits.seed = options.seed;
+  if (options.exhaustive) {
+    if (options.code_objects == 0) limits.code_objects = kNoLimit;
+    return limits;
+  }
   if (options.code_objects == 0 && options.budget_seconds <= 0)
     limits.budget_seconds = kDefaultBudget;
   if (options.code_objects == 0)
     limits.code_objects = options.budget_seconds > 0 ? kNoLimit
                           : host                     ? kHostCodeObjects
                                                      : kGpuCodeObjects;
-  limits.jobs = jobs;
-  limits.verify = static_cast<std::size_t>(std::max(1, options.verify));
-  limits.seed = options.seed;
   return limits;
 }
 
@@ -122,6 +129,16 @@ std::string shape_of(const ProblemRecord& p) {
   return fmt::format("heads {} tokens {} keys {}+{} pages {}/{}{}{}", p.num_heads, p.num_tokens,
                      p.main_len, p.extra_len, p.main_page, p.extra_page,
                      p.lengths == "uniform" ? "" : " ragged", p.warm_cache ? " warm" : "");
+}
+
+// Cold and warm ones of one shape become the same.
+void warm(std::vector<ProblemRecord>& problems) {
+  std::vector<ProblemRecord> unique;
+  for (ProblemRecord& problem : problems) {
+    problem.warm_cache = true;
+    if (std::ranges::find(unique, problem) == unique.end()) unique.push_back(std::move(problem));
+  }
+  problems = std::move(unique);
 }
 
 void print_failures(const TuneReport& report) {
@@ -144,6 +161,7 @@ void print_report(const TuneReport& report, const TuneParts& parts, const TuneOp
       report.ranked, report.checked, report.wins);
   if (!report.failures.empty()) print_failures(report);
   fmt::print("time: {}\n", seconds);
+  for (const std::string& note : report.notes) fmt::print("note: {}\n", note);
   if (report.out_of_budget)
     fmt::print("The time for compiling is spent; --budget with more goes on from here.\n");
 
@@ -200,7 +218,8 @@ int tune_command(const TuneOptions& options) {
   const Space space = Space::load(configs, "sparse_mla_decode", arch);
   const fs::path shapes =
       options.shapes.empty() ? configs / "shapes" / "quick.yaml" : fs::path(options.shapes);
-  const std::vector<ProblemRecord> problems = load_shapes(shapes, arch);
+  std::vector<ProblemRecord> problems = load_shapes(shapes, arch);
+  if (options.warm_cache) warm(problems);
   const SourceHeaders headers = read_headers(templates_folder(options.templates));
   const int jobs = jobs_of(options);
   const ToolchainSearch search = search_from_environment(options.rocm);

@@ -31,6 +31,10 @@ struct TuneOptions {
   // How many to compile of the decode kernel. 0: 260 for a GPU and 6 for the host, or no limit
   // where a budget is set.
   std::size_t code_objects = 0;
+  bool exhaustive = false;       // TuneLimits::exhaustive; then code_objects 0 is all
+  int launches = 0;              // TuneLimits::launches
+  bool retry = false;            // TuneLimits::retry
+  bool warm_cache = false;       // the problems with their inputs in cache, whatever the file says
   int verify = 16;               // the best so many variants of each problem are checked
   std::string command = "tune";  // the command line, for the record
 };

@@ -70,6 +70,15 @@ bool Tuning::run_units(Compiler& compiler, const std::vector<Unit>& units,
   }
 }
 
+// What the database knows of a code object, unless it is to be tried again.
+std::optional<CodeObjectRecord> Tuning::known_code(const std::string& key) {
+  auto known = store_.find_code_object(key);
+  if (known && limits_.retry &&
+      (known->verdict == Verdict::timed_out || known->verdict == Verdict::crashed))
+    known.reset();
+  return known;
+}
+
 CodeObjectRecord Tuning::examine(const CompileResult& result, std::string_view entry_template,
                                  int threads, int dynamic_lds) const {
   CodeObjectRecord record;
@@ -118,8 +127,9 @@ void Tuning::take_code(Code& code, const CompileResult& result) {
 
 void Tuning::show_compiled(const std::string& note) {
   const double seconds = spent_seconds_ / std::max(1, limits_.jobs);
-  progress_.advance(limits_.code_objects == kNoLimit ? static_cast<std::size_t>(seconds)
-                                                     : report_.known + report_.compiled,
+  progress_.advance(limits_.code_objects == kNoLimit && !limits_.exhaustive
+                        ? static_cast<std::size_t>(seconds)
+                        : report_.known + report_.compiled,
                     note);
 }
 
@@ -134,7 +144,7 @@ bool Tuning::compile_points(const std::vector<Point>& points) {
     code.config = reader_(point).config;
     code.unit = unit(parts_.compiler, parts_.arch.name, decode_source(code.config));
     code.choices = launch_choices(parts_.space, reader_, point);
-    if (auto known = store_.find_code_object(code.unit.key)) {
+    if (auto known = known_code(code.unit.key)) {
       code.made = {*known, true};
       code.there = true;
       spent_seconds_ += known->compile_seconds;
@@ -160,7 +170,17 @@ bool Tuning::compile_points(const std::vector<Point>& points) {
   return complete && all;
 }
 
+void Tuning::compile_everything() {
+  const std::size_t count = std::min(limits_.code_objects, parts_.space.code_points().size());
+  const auto points =
+      spread(parts_.space, {}, count, limits_.seed, [](const Point&) { return true; });
+  if (points.empty()) parts_.space.require_admissible(parts_.space.count());
+  progress_.begin("compiling", points.size());
+  compile_points(points);
+}
+
 void Tuning::compile_codes() {
+  if (limits_.exhaustive) return compile_everything();
   int most_heads = 1;
   for (const ProblemRecord& problem : parts_.problems)
     most_heads = std::max(most_heads, problem.num_heads);
@@ -226,7 +246,7 @@ void Tuning::compile_reduces() {
       Reduce reduce;
       reduce.config = {id.first, id.second};
       reduce.unit = unit(parts_.compiler, parts_.arch.name, reduce_source(reduce.config));
-      if (auto known = store_.find_code_object(reduce.unit.key)) {
+      if (auto known = known_code(reduce.unit.key)) {
         reduce.made = {*known, true};
         ++report_.known;
       } else {

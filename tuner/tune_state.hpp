@@ -3,12 +3,15 @@
 // Private to tune*.cpp: one run of the loop.
 
 #include <chrono>
+#include <mutex>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 
 #include "tuner/measure.hpp"
 #include "tuner/scratch_folder.hpp"
 #include "tuner/search.hpp"
+#include "tuner/timing.hpp"
 #include "tuner/tune.hpp"
 
 namespace mla {
@@ -71,18 +74,21 @@ class Tuning {
   void link_codes(std::int64_t variant, const Candidate& candidate, std::size_t problem);
   void count_codes();
   std::int64_t put_variant(const Candidate& candidate);
-  MeasurementRecord row(std::int64_t variant, std::size_t problem, Round round) const;
+  MeasurementRecord row(std::int64_t variant, std::size_t problem, Round round,
+                        std::size_t runner = 0) const;
   std::optional<MeasurementRecord> known_row(std::int64_t variant, std::size_t problem,
                                              Round round);
   bool is_stale(const Candidate& candidate) const;
 
   // tune_compile.cpp
+  void compile_everything();
   void compile_codes();
   void show_compiled(const std::string& note);
   bool compile_points(const std::vector<Point>& points);
   void take_code(Code& code, const CompileResult& result);
   void compile_reduces();
   void store_reduce(Reduce& reduce);
+  std::optional<CodeObjectRecord> known_code(const std::string& key);
   CodeObjectRecord examine(const CompileResult& result, std::string_view entry_template,
                            int threads, int dynamic_lds) const;
   Unit unit(const Compiler& compiler, const std::string& arch, std::string source) const;
@@ -118,22 +124,33 @@ class Tuning {
   void check_best();
   std::vector<Contender> next_contenders(std::vector<std::size_t>& places,
                                          std::vector<std::size_t>& right);
-  const CheckResult& check_once(const Contender& contender, const Objects& objects);
+  // From any thread, one at a time for each runner.
+  CheckResult check_once(Runner& runner, const ProblemRecord& problem, const Launch& launch,
+                         const std::string& decode, const std::string& reduce);
   MeasurementRecord final_prediction(const Contender& contender, const Objects& objects);
   void note_failure(const Contender& contender, Verdict verdict, const std::string& reason);
 
   // tune_time.cpp
-  struct Timed {
-    Contender contender;
-    double median_us = 0;
+  // A problem on its way to the runners, and what its entries are here.
+  struct Timing {
+    std::size_t problem = 0;
+    std::vector<Contender> contenders;
   };
+  using Rows = std::map<std::int64_t, MeasurementRecord>;  // by variant
+  bool counts(const MeasurementRecord& row, const Candidate& candidate) const;
+  std::size_t runner_of(std::size_t problem, std::vector<Rows>& search);
+  bool give_objects(Timing& timing, TimingTask& task);
+  bool plan_problem(std::size_t problem, std::vector<Timing>& timings,
+                    std::vector<TimingTask>& tasks);
   void measure_all();
-  void judge(MeasurementRecord& m, const Contender& contender, const Objects& objects);
-  void summarise_samples(MeasurementRecord& m, const Contender& contender);
-  std::optional<Timed> time_search(const Contender& contender, const Objects& objects);
-  void time_final(std::size_t problem, std::vector<Timed> best);
-  // Begins timing the problem unless that is under way, and adds the contender under a new number.
-  RunResult add_contender(const Contender& contender, const Objects& objects, int& number);
+  void take_row(const Timing& timing, std::size_t runner, const TimingNews::Row& row);
+  void take_end(const Timing& timing, const TimingNews& news);
+  void store_row(MeasurementRecord& m, const Contender& contender);
+
+  // tune_conditions.cpp
+  void note_start();
+  void note_problem(std::size_t problem, std::size_t runner, const std::string& conditions);
+  std::string conditions_at_end();
 
   const TuneParts& parts_;
   const TuneLimits& limits_;
@@ -142,10 +159,10 @@ class Tuning {
   Store& store_;
   Batch batch_;
   PointReader reader_;
-  Device device_;
-  std::int64_t device_id_ = 0;
+  std::vector<std::int64_t> device_ids_;  // of the runners, or of the model
   std::int64_t toolchain_id_ = 0;
   std::int64_t session_id_ = 0;
+  nlohmann::ordered_json conditions_;
   std::vector<std::int64_t> problem_ids_;
   TuneReport report_;
   double spent_seconds_ = 0;
@@ -158,9 +175,8 @@ class Tuning {
   ScratchFolder folder_;
   std::map<std::string, std::string> objects_;          // by key: what the runner takes
   std::map<std::string, std::string> missing_objects_;  // by key: why there is none
+  std::mutex checks_mutex_;                             // runners' threads check finalists
   std::map<std::string, CheckResult> checks_;           // by check_class
-  std::optional<std::size_t> timing_problem_;           // that the runner has inputs of
-  int next_candidate_ = 0;
 };
 
 }  // namespace mla

@@ -1,5 +1,6 @@
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <cmath>
 
 #include "kernels/params.hpp"
 #include "tuner/tune_state.hpp"
@@ -7,161 +8,192 @@
 namespace mla {
 namespace {
 
-constexpr int kFewestSamples = 3;
-constexpr int kMostSamples = 200;
-// The finalists take turns, so that a machine that heats up or throttles treats them alike.
-constexpr int kTurns = 3;
+// How much of the ranking has its objects at hand where nothing but a final round is missing.
+constexpr std::size_t kReserves = 4;
+const std::string kNoKernel;
+
+SamplingRules final_rules(const SamplingRules& search) {
+  SamplingRules rules = search;
+  rules.prune = false;
+  rules.interval = search.interval / 2;
+  rules.fewest = 2 * search.fewest;
+  rules.most = 3 * search.most;
+  rules.seconds = 2 * search.seconds;
+  return rules;
+}
 
 }  // namespace
 
-RunResult Tuning::add_contender(const Contender& contender, const Objects& objects, int& number) {
-  Runner& runner = *parts_.runners.front();
-  if (timing_problem_ != contender.problem) {
-    RunResult begun =
-        runner.begin_timing(parts_.problems[contender.problem], limits_.seed, limits_.run_seconds);
-    if (begun.verdict != Verdict::ok) return begun;
-    timing_problem_ = contender.problem;
-  }
-  number = next_candidate_++;
-  return runner.add_candidate(number, objects.decode, objects.reduce, contender.candidate.launch,
-                              parts_.space.tolerance(), limits_.run_seconds);
+// Whether a known row spares the trial.
+bool Tuning::counts(const MeasurementRecord& row, const Candidate& candidate) const {
+  return !is_stale(candidate) && !(limits_.retry && row.verdict != Verdict::ok);
 }
 
-void Tuning::judge(MeasurementRecord& m, const Contender& contender, const Objects& objects) {
-  if (!objects.missing.empty()) {
+// The runner that knows most of a problem, and what it and its like know; runners.size(): none
+// does.
+std::size_t Tuning::runner_of(std::size_t problem, std::vector<Rows>& rounds) {
+  std::size_t best = parts_.runners.size(), most = 0;
+  for (std::size_t runner = 0; runner < parts_.runners.size(); ++runner) {
+    std::vector<Rows> its(2);
+    for (const Round round : {Round::search, Round::final})
+      for (MeasurementRecord& m :
+           store_.measurements(problem_ids_[problem], device_ids_[runner], toolchain_id_, round))
+        its[round == Round::final].emplace(m.variant_id, std::move(m));
+    if (its[0].size() <= most) continue;
+    most = its[0].size();
+    best = runner;
+    rounds = std::move(its);
+  }
+  return best;
+}
+
+// Compiles what the entries need, or takes it from the cache. False where it was stopped.
+bool Tuning::give_objects(Timing& timing, TimingTask& task) {
+  std::vector<std::size_t> unknown, known;
+  for (std::size_t i = 0; i < task.entries.size(); ++i) {
+    const TimingEntry& entry = task.entries[i];
+    if (!entry.barred) (entry.search_us ? known : unknown).push_back(i);
+  }
+  std::ranges::stable_sort(known, {}, [&](std::size_t i) { return *task.entries[i].search_us; });
+  const std::size_t finalists = std::min(known.size(), limits_.finalists);
+  bool final_known = unknown.empty();
+  for (std::size_t i = 0; i < finalists; ++i)
+    final_known = final_known && task.entries[known[i]].has_final;
+  if (final_known) return true;
+
+  known.resize(std::min(known.size(), kReserves * limits_.finalists));
+  unknown.insert(unknown.end(), known.begin(), known.end());
+  std::vector<Contender> wanted;
+  std::map<std::int64_t, std::size_t> places;
+  for (const std::size_t i : unknown) {
+    wanted.push_back(timing.contenders[i]);
+    places[timing.contenders[i].variant] = i;
+  }
+  return with_objects(wanted, [&](const Contender& contender, const Objects& objects) {
+    TimingEntry& entry = task.entries[places.at(contender.variant)];
+    if (objects.missing.empty()) {
+      const std::vector<Unit> units = bench_units(contender);
+      entry.candidate.decode = &objects_.at(units[0].key);
+      entry.candidate.reduce = units.size() > 1 ? &objects_.at(units[1].key) : &kNoKernel;
+      return;
+    }
+    entry.barred = true;
+    MeasurementRecord m = row(contender.variant, contender.problem, Round::search);
     m.verdict = Verdict::compile_failed;
     m.reason = objects.missing;
-    return;
-  }
-  const CheckResult& right = check_once(contender, objects);
-  m.verdict = right.verdict;
-  m.reason = right.reason;
-  m.max_error = right.max_error;
-  m.cosine_gap = right.cosine_gap;
+    store_row(m, contender);
+  });
 }
 
-void Tuning::summarise_samples(MeasurementRecord& m, const Contender& contender) {
-  if (m.verdict != Verdict::ok) {
-    m.samples_us.clear();
-    return note_failure(contender, m.verdict, m.reason);
-  }
-  const Summary summary = summarise(m.samples_us);
-  m.median_us = summary.median_us;
-  m.mad_us = summary.mad_us;
-  m.ci_low_us = summary.ci_low_us;
-  m.ci_high_us = summary.ci_high_us;
-}
-
-// Right first, then how fast. The row of the search round, stored; none where that cannot be had.
-std::optional<Tuning::Timed> Tuning::time_search(const Contender& contender,
-                                                 const Objects& objects) {
-  MeasurementRecord m = row(contender.variant, contender.problem, Round::search);
-  judge(m, contender, objects);
-  if (m.verdict == Verdict::ok) {
-    // How long one launch takes says how many are affordable.
-    int number = 0;
-    RunResult run = add_contender(contender, objects, number);
-    Runner& runner = *parts_.runners.front();
-    if (run.verdict == Verdict::ok) run = runner.sample(number, 1, limits_.run_seconds);
-    if (run.verdict == Verdict::ok && !run.samples_us.empty()) {
-      const double one = std::max(1e-3, double{run.samples_us.front()});
-      const int samples = std::clamp(static_cast<int>(limits_.timing_seconds * 1e6 / one),
-                                     kFewestSamples, kMostSamples);
-      run = runner.sample(number, samples, limits_.run_seconds);
+bool Tuning::plan_problem(std::size_t problem, std::vector<Timing>& timings,
+                          std::vector<TimingTask>& tasks) {
+  Timing timing{problem, {}};
+  TimingTask task{parts_.problems[problem], {}, {}};
+  std::vector<Rows> rounds(2);
+  const std::size_t runner = runner_of(problem, rounds);
+  if (runner < parts_.runners.size()) task.runner = runner;
+  for (const Candidate& candidate : ranked_[problem]) {
+    const Contender contender{problem, candidate, put_variant(candidate)};
+    TimingEntry entry;
+    entry.candidate.launch = candidate.launch;
+    const auto search = rounds[0].find(contender.variant);
+    if (search != rounds[0].end() && counts(search->second, candidate)) {
+      if (is_failure(search->second.verdict))
+        entry.barred = true;
+      else
+        entry.search_us = search->second.median_us;
     }
-    m.verdict = run.verdict;
-    m.reason = run.reason;
-    m.samples_us = std::move(run.samples_us);
+    const auto final = rounds[1].find(contender.variant);
+    if (final != rounds[1].end() && counts(final->second, candidate)) {
+      entry.has_final = final->second.verdict == Verdict::ok;
+      entry.barred = entry.barred || is_failure(final->second.verdict);
+    }
+    timing.contenders.push_back(contender);
+    task.entries.push_back(entry);
   }
-  summarise_samples(m, contender);
+  if (!give_objects(timing, task)) return false;
+  // A problem of which everything is known costs nothing, not even a look at the device.
+  const auto has_object = [](const TimingEntry& entry) {
+    return entry.candidate.decode != nullptr;
+  };
+  if (std::ranges::none_of(task.entries, has_object)) return true;
+  timings.push_back(std::move(timing));
+  tasks.push_back(std::move(task));
+  return true;
+}
+
+void Tuning::store_row(MeasurementRecord& m, const Contender& contender) {
+  if (m.verdict == Verdict::ok) {
+    const Summary summary = summarise(m.samples_us);
+    m.median_us = summary.median_us;
+    m.mad_us = summary.mad_us;
+    m.ci_low_us = summary.ci_low_us;
+    m.ci_high_us = summary.ci_high_us;
+  } else {
+    note_failure(contender, m.verdict, m.reason);
+  }
   link_codes(contender.variant, contender.candidate, contender.problem);
   store_.put(m);
-  batch_.commit();
-  ++report_.ranked;
-  if (m.verdict != Verdict::ok) return std::nullopt;
-  return Timed{contender, m.median_us};
+  batch_.tick();
 }
 
-void Tuning::time_final(std::size_t problem, std::vector<Timed> best) {
-  std::ranges::stable_sort(best, {}, &Timed::median_us);
-  if (best.size() > limits_.finalists) best.resize(limits_.finalists);
-  std::vector<Contender> finalists;
-  for (const Timed& timed : best) {
-    const auto before = known_row(timed.contender.variant, problem, Round::final);
-    if (!before || is_stale(timed.contender.candidate)) finalists.push_back(timed.contender);
+void Tuning::take_row(const Timing& timing, std::size_t runner, const TimingNews::Row& news) {
+  const Contender& contender = timing.contenders[news.entry];
+  MeasurementRecord m = row(contender.variant, timing.problem, news.round, runner);
+  m.verdict = news.sampled.verdict;
+  m.reason = news.sampled.reason;
+  m.max_error = news.sampled.max_error;
+  m.cosine_gap = news.sampled.cosine_gap;
+  m.samples_us = news.sampled.samples_us;
+  store_row(m, contender);
+  if (news.round == Round::search) {
+    ++report_.ranked;
+    if (m.max_error >= 0) ++report_.checked;
+  } else if (m.verdict == Verdict::ok) {
+    ++report_.wins;
   }
-  std::vector<Objects> objects;
-  std::vector<MeasurementRecord> rows;
-  const bool all = with_objects(finalists, [&](const Contender& contender, const Objects& its) {
-    MeasurementRecord m = row(contender.variant, problem, Round::final);
-    judge(m, contender, its);
-    rows.push_back(std::move(m));
-    objects.push_back(its);
-  });
-  if (!all) return;
-  // with_objects() may have served them in another order.
-  const auto contender_of = [&](const MeasurementRecord& m) -> const Contender& {
-    return *std::ranges::find(finalists, m.variant_id, &Contender::variant);
-  };
-  std::vector<int> numbers(rows.size());
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    MeasurementRecord& m = rows[i];
-    if (m.verdict != Verdict::ok) continue;
-    const RunResult added = add_contender(contender_of(m), objects[i], numbers[i]);
-    m.verdict = added.verdict;
-    m.reason = added.reason;
-  }
-  for (int turn = 0; turn < kTurns; ++turn) {
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-      if (stopped()) return;
-      MeasurementRecord& m = rows[i];
-      if (m.verdict != Verdict::ok) continue;
-      const Contender& contender = contender_of(m);
-      const auto timed = std::ranges::find_if(
-          best, [&](const Timed& t) { return t.contender.variant == contender.variant; });
-      const double launches =
-          limits_.timing_seconds * 1e6 / std::max(1e-3, timed->median_us) / kTurns;
-      const RunResult run = parts_.runners.front()->sample(
-          numbers[i], std::clamp(static_cast<int>(launches), 1 + (turn == 0), kMostSamples),
-          limits_.run_seconds);
-      m.verdict = run.verdict;
-      m.reason = run.reason;
-      m.samples_us.insert(m.samples_us.end(), run.samples_us.begin(), run.samples_us.end());
-    }
-  }
-  for (MeasurementRecord& m : rows) {
-    summarise_samples(m, contender_of(m));
-    if (m.verdict == Verdict::ok) ++report_.wins;
-    batch_.open();
-    store_.put(m);
-  }
-  batch_.commit();
+}
+
+void Tuning::take_end(const Timing& timing, const TimingNews& news) {
+  note_problem(timing.problem, news.runner, news.conditions);
+  if (news.untimed.empty()) return;
+  const ProblemRecord& p = parts_.problems[timing.problem];
+  report_.notes.push_back(fmt::format("{} cannot time {} heads, {} tokens, {}+{} keys: {}",
+                                      parts_.runners[news.runner]->identity().name, p.num_heads,
+                                      p.num_tokens, p.main_len, p.extra_len, news.untimed));
 }
 
 void Tuning::measure_all() {
+  std::vector<Timing> timings;
+  std::vector<TimingTask> tasks;
+  for (std::size_t p = 0; p < ranked_.size(); ++p)
+    if (!plan_problem(p, timings, tasks)) return;
+  batch_.commit();
+
+  TimingRules rules;
+  rules.search.seconds = limits_.timing_seconds;
+  rules.search.deadline_seconds = limits_.run_seconds;
+  rules.final = final_rules(rules.search);
+  rules.finalists = limits_.finalists;
+  rules.seed = limits_.seed;
+  rules.tolerance = parts_.space.tolerance();
   std::size_t total = 0, done = 0;
-  for (const auto& candidates : ranked_) total += candidates.size();
+  for (const TimingTask& task : tasks)
+    for (const TimingEntry& entry : task.entries) total += !entry.search_us && !entry.barred;
   progress_.begin("measuring", total);
-  for (std::size_t p = 0; p < ranked_.size(); ++p) {
-    std::vector<Contender> unknown;
-    std::vector<Timed> timed;
-    for (const Candidate& candidate : ranked_[p]) {
-      Contender contender{p, candidate, put_variant(candidate)};
-      const auto before = known_row(contender.variant, p, Round::search);
-      if (before && !is_stale(candidate)) {
-        if (before->verdict == Verdict::ok) timed.push_back({contender, before->median_us});
-        progress_.advance(++done, {});
-      } else {
-        unknown.push_back(contender);
-      }
-    }
-    const bool all = with_objects(unknown, [&](const Contender& contender, const Objects& objects) {
-      if (const auto result = time_search(contender, objects)) timed.push_back(*result);
-      progress_.advance(++done, {});
-    });
-    if (!all) return;
-    time_final(p, std::move(timed));
-  }
+  time_tasks(
+      parts_.runners, tasks, rules,
+      [&](Runner& runner, const TimingTask& task, const TimingEntry& entry) {
+        return check_once(runner, task.problem, entry.candidate.launch, *entry.candidate.decode,
+                          *entry.candidate.reduce);
+      },
+      [&] { return stopped(); },
+      [&](TimingNews news) {
+        const Timing& timing = timings[news.task];
+        if (!news.row) return take_end(timing, news);
+        take_row(timing, news.runner, *news.row);
+        if (news.row->round == Round::search) progress_.advance(++done, {});
+      });
 }
 
 }  // namespace mla

@@ -4,6 +4,7 @@
 
 #include <deque>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <set>
 #include <stdexcept>
@@ -79,8 +80,8 @@ class FakeCompiler : public Compiler {
 // Runs nothing: knows the right answer, and gives wrong ones where it is told to.
 class FakeRunner : public Runner {
  public:
-  explicit FakeRunner(const std::string& arch = "host") {
-    device_ = {.arch = arch, .name = "fake " + arch, .compute_units = 1};
+  explicit FakeRunner(const std::string& arch = "host", const std::string& pci_id = {}) {
+    device_ = {.arch = arch, .name = "fake " + arch, .compute_units = 1, .pci_id = pci_id};
   }
   const Device& identity() const override { return device_; }
 
@@ -98,6 +99,7 @@ class FakeRunner : public Runner {
   }
   RunResult begin_timing(const ProblemRecord& problem, std::uint64_t, double) override {
     ++begun;
+    if (on_begin) on_begin();
     problem_ = problem;
     added_.clear();
     return {};
@@ -123,10 +125,12 @@ class FakeRunner : public Runner {
       result.samples_us.push_back(static_cast<float>(launch.config.block_k * 10 + splits + i % 3));
     return result;
   }
-  std::string conditions() override { return R"({"clock_mhz":1980})"; }
+  std::string conditions() override { return conditions_now; }
 
   int count = 0;
   int begun = 0;
+  std::function<void()> on_begin;
+  std::string conditions_now = "{}";
   int wrong_with_block_k = 0;
   int crash_with_block_k = 0;
 

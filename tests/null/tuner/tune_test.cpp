@@ -6,7 +6,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <nlohmann/json.hpp>
+#include <thread>
 
+#include "db/error.hpp"
+#include "kernels/params.hpp"
 #include "tests/null/tuner/toy_space.hpp"
 #include "tests/null/tuner/tune_fakes.hpp"
 #include "tests/temporary_folder.hpp"
@@ -17,6 +22,7 @@ namespace {
 using testing::AllOf;
 using testing::Contains;
 using testing::Each;
+using testing::ElementsAre;
 using testing::Field;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -39,16 +45,18 @@ class Tune : public testing::Test {
 
   TuneReport run(Bench bench = Bench::host) {
     Store store = Store::open(path_, StoreMode::read_write_create);
-    const TuneParts parts{
-        .arch = arch_,
-        .space = space_,
-        .problems = problems_,
-        .headers = headers_,
-        .store = store,
-        .compiler = compiler_,
-        .bench = bench,
-        .runners = bench == Bench::none ? std::vector<Runner*>{} : std::vector<Runner*>{&runner_},
-        .host_compiler = bench == Bench::host ? &host_compiler_ : nullptr};
+    return run_in(store, bench);
+  }
+  TuneReport run_in(Store& store, Bench bench) {
+    const TuneParts parts{.arch = arch_,
+                          .space = space_,
+                          .problems = problems_,
+                          .headers = headers_,
+                          .store = store,
+                          .compiler = compiler_,
+                          .bench = bench,
+                          .runners = bench == Bench::none ? std::vector<Runner*>{} : runners_,
+                          .host_compiler = bench == Bench::host ? &host_compiler_ : nullptr};
     return tune(parts, limits_, {.command = "test", .version = "0"}, progress_, stop_);
   }
   Store store() { return Store::open(path_, StoreMode::read_only); }
@@ -87,6 +95,7 @@ class Tune : public testing::Test {
   FakeCompiler compiler_;
   FakeCompiler host_compiler_{"c++"};
   FakeRunner runner_;
+  std::vector<Runner*> runners_ = {&runner_};
   SilentProgress progress_;
   TuneLimits limits_;
   std::function<bool()> stop_ = [] { return false; };
@@ -247,6 +256,94 @@ TEST_F(Tune, OnTheTargetTimesAreMeasured) {
   run(Bench::target);
   EXPECT_EQ(runner_.count, ran) << "nothing is timed twice";
   EXPECT_EQ(table_sizes(), before);
+}
+
+TEST_F(Tune, WhatFailedIsTriedAgainOnlyWhereThatIsAskedFor) {
+  runner_ = FakeRunner("gfx950");
+  runner_.crash_with_block_k = 32;
+  limits_.code_objects = 24;
+  run(Bench::target);
+  const auto failed = [&] {
+    return std::ranges::count(rows(Round::search), Verdict::crashed, &MeasurementRecord::verdict);
+  };
+  ASSERT_GT(failed(), 0);
+  runner_.crash_with_block_k = 0;
+  run(Bench::target);
+  EXPECT_GT(failed(), 0) << "nothing is tried twice";
+  limits_.retry = true;
+  run(Bench::target);
+  EXPECT_EQ(failed(), 0);
+  for (const Winner& winner : store().winners("gfx950"))
+    EXPECT_EQ(variant_launch(winner.params).config.block_k, 32) << "the fastest, now that it works";
+}
+
+TEST_F(Tune, ACompilerThatHungIsAskedAgainWhereThatIsAskedFor) {
+  compiler_.hanging = ".block_k = 32";
+  run();
+  const int compiled = compiler_.count;
+  compiler_.hanging = "-";
+  run();
+  EXPECT_EQ(compiler_.count, compiled);
+  limits_.retry = true;
+  EXPECT_GT(run().compiled, 0u);
+  EXPECT_THAT(code_objects(), Each(Field(&CodeObjectRecord::verdict, Verdict::ok)));
+}
+
+TEST_F(Tune, SeveralDevicesShareTheProblemsOfOneDatabase) {
+  FakeRunner first("gfx950", "0000:01:00.0"), second("gfx950", "0000:02:00.0");
+  first.conditions_now = R"({"sm_mhz":1980,"throttle":["idle"]})";
+  second.conditions_now = R"({"sm_mhz":1200,"throttle":["idle","power cap"]})";
+  // Neither takes a second problem before the other has taken its first.
+  std::atomic<int> begun = 0;
+  first.on_begin = second.on_begin = [&] {
+    for (++begun; begun < 2;) std::this_thread::yield();
+  };
+  runners_ = {&first, &second};
+  const TuneReport report = run(Bench::target);
+  EXPECT_GT(first.count, 0);
+  EXPECT_GT(second.count, 0);
+  EXPECT_THAT(report.notes, ElementsAre(HasSubstr("power cap")));
+  EXPECT_THAT(store().winners("gfx950"), SizeIs(2));
+  EXPECT_EQ(table_sizes().at("devices"), 2);
+  const auto session = nlohmann::json::parse(store().sessions().back().conditions);
+  EXPECT_EQ(session["devices"][0]["start"]["sm_mhz"], 1980);
+  EXPECT_EQ(session["devices"][1]["end"]["sm_mhz"], 1200);
+  EXPECT_EQ(session["devices"][1]["pci_id"], "0000:02:00.0");
+  EXPECT_THAT(session["problems"], SizeIs(2));
+  EXPECT_THAT(store().check(), IsEmpty());
+
+  const auto before = table_sizes();
+  runners_ = {&second, &first};
+  run(Bench::target);
+  EXPECT_EQ(table_sizes(), before) << "each problem is known on the device that had it";
+}
+
+TEST_F(Tune, ExhaustivelyEveryCodeObjectIsTimedForEveryProblem) {
+  runner_ = FakeRunner("gfx950");
+  limits_.code_objects = kNoLimit;
+  limits_.exhaustive = true;
+  limits_.launches = 3;
+  const TuneReport report = run(Bench::target);
+  EXPECT_GE(report.compiled, space_.code_points().size());
+  EXPECT_EQ(rows(Round::search).size(), 2 * 3 * space_.code_points().size());
+}
+
+TEST_F(Tune, ADatabaseThatIsFullEndsTheThreads) {
+  FakeRunner first("gfx950", "1"), second("gfx950", "2");
+  runners_ = {&first, &second};
+  limits_.code_objects = 24;
+  int full = 0;
+  for (int pages = 24; pages < 40; pages += 2) {
+    Store store = Store::open(folder_.path(std::to_string(pages)), StoreMode::read_write_create,
+                              {.max_pages = pages});
+    try {
+      run_in(store, Bench::target);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::database);
+      full += progress_.phases.back() == "measuring";
+    }
+  }
+  EXPECT_GT(full, 0) << "while the devices measured";
 }
 
 TEST_F(Tune, ARunThatIsStoppedIsResumed) {
