@@ -231,7 +231,7 @@ TEST_P(SparseMlaDecode, DequantisesExactlyWithEveryScale) {
                   static_cast<std::uint8_t>(token));
     }
     const RunResult run = runner_->run(
-        decode_, "", {GetParam().config, {0, 1, SplitMap::contiguous}, {1, 1}}, data, 0, 60);
+        decode_, "", {GetParam().config, {0, 1, SplitMap::contiguous}, {1, 1}}, data, 60);
     ASSERT_EQ(run.verdict, Verdict::ok) << run.reason;
     for (int token = 0; token < 255; ++token) {
       for (int i = 0; i < kNopeDim; ++i) {
