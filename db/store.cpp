@@ -293,6 +293,28 @@ std::vector<ProblemRecord> Store::problems() {
   return records;
 }
 
+std::vector<Device> Store::devices() {
+  auto row = impl_->query(
+      "SELECT id, arch, name, compute_units, memory_bytes, clock_mhz, pci_id, partition, driver,"
+      " runtime FROM devices ORDER BY id");
+  std::vector<Device> records;
+  while (row.step()) {
+    records.push_back({row.integer(0), row.text(1), row.text(2), row.small(3), row.integer(4),
+                       row.small(5), row.text(6), row.text(7), row.text(8), row.text(9)});
+  }
+  return records;
+}
+
+std::vector<Toolchain> Store::toolchains() {
+  auto row =
+      impl_->query("SELECT id, compiler, release, library, llvm FROM toolchains ORDER BY id");
+  std::vector<Toolchain> records;
+  while (row.step()) {
+    records.push_back({row.integer(0), row.text(1), row.text(2), row.text(3), row.text(4)});
+  }
+  return records;
+}
+
 std::vector<Session> Store::sessions() {
   auto row = impl_->query(
       "SELECT id, started, ended, command, version, seed, conditions FROM sessions ORDER BY id");

@@ -109,6 +109,8 @@ class Store {
   std::optional<VariantRecord> variant(std::int64_t id);
   std::vector<CodeObjectRecord> code_objects(std::int64_t variant_id);
   std::vector<ProblemRecord> problems();
+  std::vector<Device> devices();
+  std::vector<Toolchain> toolchains();
   std::vector<Session> sessions();
 
   // The winner view, ordered by arch, problem and rocm. Empty: every arch.

@@ -3,7 +3,6 @@
 
 #include <cerrno>
 #include <cstring>
-#include <fstream>
 
 #include "db/error.hpp"
 #include "kernels/dispatch.hpp"
@@ -15,6 +14,7 @@
 #include "tuner/shapes.hpp"
 #include "tuner/source.hpp"
 #include "tuner/tune_command.hpp"
+#include "tuner/whole_file.hpp"
 
 namespace mla {
 namespace {
@@ -27,21 +27,6 @@ constexpr std::uint64_t kDecode = 1, kReduce = 2;
 const char* extension(const std::string& arch) {
   if (arch.starts_with("gfx")) return ".co";
   return arch.starts_with("sm_") ? ".cubin" : ".so";
-}
-
-void write_whole(const fs::path& path, std::string_view content) {
-  const fs::path unfinished = path.string() + ".writing";
-  std::ofstream file(unfinished, std::ios::binary | std::ios::trunc);
-  file.write(content.data(), static_cast<std::streamsize>(content.size()));
-  file.close();
-  std::error_code failed;
-  if (file) fs::rename(unfinished, path, failed);
-  if (file && !failed) return;
-  const std::string why = failed ? failed.message() : std::strerror(errno);
-  fs::remove(unfinished, failed);
-  throw Error(ErrorKind::system,
-              fmt::format("cannot write {}: {}; free the disk, or name another folder with --out",
-                          path.string(), why));
 }
 
 }  // namespace

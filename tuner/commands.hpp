@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 namespace mla {
 
@@ -55,6 +56,34 @@ struct LookupOptions {
 };
 // Answers through the dispatcher's own code.
 int lookup_command(const LookupOptions& options);
+
+struct BenchOptions {
+  std::filesystem::path db;
+  std::string arch;    // empty: the one that has winners
+  std::string shapes;  // file; empty: every problem that has a winner
+  // Keys, JSON objects or files of such; empty: the variant that the dispatcher falls back to.
+  std::vector<std::string> baselines;
+  std::string rocm;
+  std::string configs;
+  std::string templates;
+  std::uint64_t seed = 2;  // of inputs; tuning uses 1 unless told otherwise
+  bool json = false;
+};
+// Times the stored winners again on the present device, interleaved with the baselines, and prints
+// how they compare. Stores nothing. Returns 5 where a winner failed.
+int bench_command(const BenchOptions& options);
+
+struct RecordOptions {
+  std::filesystem::path db;
+  std::filesystem::path out;
+  std::string arch;
+  std::string shapes;  // file; empty: all problems of the database
+  std::string rocm;
+  std::string configs;
+};
+// Writes what the database knows of an arch's measured times as one file, whole or not at all; see
+// tuner/record.hpp. Throws Error{usage} where there is nothing.
+int record_command(const RecordOptions& options);
 
 int db_stats_command(const std::filesystem::path& db, bool json);
 // Returns 3 where the content is damaged.

@@ -83,6 +83,8 @@ struct CommandLine {
   VariantOptions variant;
   VerifyOptions verify;
   LookupOptions lookup;
+  RecordOptions record;
+  BenchOptions bench;
   std::string out;
   bool json = false;
 };
@@ -183,6 +185,31 @@ void describe_questions(CLI::App& app, CommandLine& line) {
     one.add_flag("--json", line.json, "as JSON");
   }
 
+  CLI::App& bench =
+      *app.add_subcommand("bench", "time stored winners again on this device, against baselines");
+  add_db(bench, line.shared);
+  bench.add_option("--arch", line.bench.arch, "whose winners; else the one arch that has any");
+  bench.add_option("--shapes", line.bench.shapes, "only the problems of this YAML file");
+  bench
+      .add_option("--baseline", line.bench.baselines,
+                  "variants to compare with: the beginning of a key, a JSON object of parameters, "
+                  "or a file of one; else the dispatcher's fallback")
+      ->expected(1, 8);
+  bench.add_option("--seed", line.bench.seed, "of the inputs")->capture_default_str();
+  bench.add_flag("--json", line.json, "as JSON");
+  add_rocm(bench, line.shared, "release (7.2) or folder of the ROCm to compile with");
+  add_configs(bench, line.shared);
+  add_templates(bench, line.shared);
+
+  CLI::App& record = *app.add_subcommand(
+      "record", "write the measured times of an arch, raw samples and all, into one file");
+  add_db(record, line.shared);
+  record.add_option("--arch", line.record.arch, "whose times")->required();
+  record.add_option("--out", line.record.out, "file to write: JSON compressed by zstd")->required();
+  record.add_option("--shapes", line.record.shapes, "only the problems of this YAML file");
+  add_rocm(record, line.shared, "release of the compiler; else the newest with times");
+  add_configs(record, line.shared);
+
   CLI::App& doctor = *app.add_subcommand(
       "doctor", "what is there to compile and run with, what is missing and how to get it");
   add_db(doctor, line.shared);
@@ -206,7 +233,7 @@ int run_tune(CommandLine& line, const std::string& words) {
 int run(CLI::App& app, CommandLine& line, const std::string& words) {
   if (app.got_subcommand("tune")) return run_tune(line, words);
   // The others read, and have nothing to finish.
-  if (app.got_subcommand("emit") || app.got_subcommand("verify")) {
+  if (app.got_subcommand("emit") || app.got_subcommand("verify") || app.got_subcommand("bench")) {
     catch_interrupts();
   } else {
     end_on_interrupts();
@@ -222,6 +249,20 @@ int run(CLI::App& app, CommandLine& line, const std::string& words) {
     const bool stats = app.get_subcommand("db")->got_subcommand("stats");
     return stats ? db_stats_command(database(shared), line.json)
                  : db_check_command(database(shared), line.json);
+  }
+  if (app.got_subcommand("bench")) {
+    line.bench.db = database(shared);
+    line.bench.rocm = shared.rocm;
+    line.bench.configs = shared.configs;
+    line.bench.templates = shared.templates;
+    line.bench.json = line.json;
+    return bench_command(line.bench);
+  }
+  if (app.got_subcommand("record")) {
+    line.record.db = database(shared);
+    line.record.rocm = shared.rocm;
+    line.record.configs = shared.configs;
+    return record_command(line.record);
   }
   if (app.got_subcommand("lookup")) {
     line.lookup.db = database(shared);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <thread>
+#include <utility>
 
 #include "kernels/params.hpp"
 #include "kernels/reference.hpp"
@@ -21,6 +22,33 @@ int enough_keys(const Config& c, int parts, int tiles, double at_most) {
   const double wanted = double(c.block_k) * waves * parts * tiles;
   // Not a multiple of anything: the last tile is never full.
   return std::max(7, static_cast<int>(std::min(wanted, at_most)) - 5);
+}
+
+// The percentile bootstrap, from a fixed seed: launch times are skewed, so no formula for a normal
+// mean applies.
+constexpr std::size_t kResamples = 1000;
+
+class Bootstrap {
+ public:
+  // Of as many values, drawn with replacement.
+  double median(const std::vector<double>& values) {
+    resample_.resize(values.size());
+    for (double& value : resample_) {
+      state_ = state_ * 6364136223846793005u + 1442695040888963407u;
+      value = values[static_cast<std::size_t>(state_ >> 33) % values.size()];
+    }
+    return median_of(resample_);
+  }
+
+ private:
+  std::uint64_t state_ = 1;
+  std::vector<double> resample_;
+};
+
+// What 2.5 % lie below, and above; of kResamples.
+std::pair<double, double> middle_95(std::vector<double>& values) {
+  std::ranges::sort(values);
+  return {values[kResamples / 40], values[kResamples - 1 - kResamples / 40]};
 }
 
 }  // namespace
@@ -134,22 +162,23 @@ Summary summarise(const std::vector<float>& samples_us) {
   summary.ci_high_us = high;
   if (values.size() < 3) return summary;
 
-  // The percentile bootstrap: launch times are skewed, so no formula for a normal mean applies.
-  constexpr std::size_t kResamples = 1000;
-  std::uint64_t state = 1;
+  Bootstrap bootstrap;
   std::vector<double> medians;
-  std::vector<double> resample(values.size());
-  for (std::size_t n = 0; n < kResamples; ++n) {
-    for (double& value : resample) {
-      state = state * 6364136223846793005u + 1442695040888963407u;
-      value = values[static_cast<std::size_t>(state >> 33) % values.size()];
-    }
-    medians.push_back(median_of(resample));
-  }
-  std::ranges::sort(medians);
-  summary.ci_low_us = medians[kResamples / 40];
-  summary.ci_high_us = medians[kResamples - 1 - kResamples / 40];
+  for (std::size_t n = 0; n < kResamples; ++n) medians.push_back(bootstrap.median(values));
+  const auto [from, to] = middle_95(medians);
+  summary.ci_low_us = from;
+  summary.ci_high_us = to;
   return summary;
+}
+
+Ratio ratio_of_medians(const std::vector<float>& a, const std::vector<float>& b) {
+  const std::vector<double> over(a.begin(), a.end()), under(b.begin(), b.end());
+  Bootstrap bootstrap;
+  std::vector<double> ratios;
+  for (std::size_t n = 0; n < kResamples; ++n)
+    ratios.push_back(bootstrap.median(over) / bootstrap.median(under));
+  const auto [low, high] = middle_95(ratios);
+  return {median_of(over) / median_of(under), low, high};
 }
 
 }  // namespace mla

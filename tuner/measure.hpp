@@ -61,4 +61,13 @@ struct Summary {
 };
 Summary summarise(const std::vector<float>& samples_us);
 
+// The median of `a` over that of `b`, and an interval of 95 % by the same bootstrap. Neither may be
+// empty.
+struct Ratio {
+  double value = 0;
+  double low = 0;
+  double high = 0;
+};
+Ratio ratio_of_medians(const std::vector<float>& a, const std::vector<float>& b);
+
 }  // namespace mla
