@@ -53,19 +53,19 @@ void Tuning::note_problem(std::size_t problem, std::size_t runner, const std::st
   conditions_["problems"].push_back(
       {{"problem", problem_ids_[problem]}, {"device", device_ids_[runner]}, {"conditions", json}});
   const auto reasons = worrying(json);
-  if (reasons.empty()) return;
-  const ProblemRecord& p = parts_.problems[problem];
-  report_.notes.push_back(
-      fmt::format("{} was throttled ({}) while {} heads, {} tokens, {}+{} keys "
-                  "were timed: cool it, or lower its clocks",
-                  parts_.runners[runner]->identity().name, fmt::join(reasons, ", "), p.num_heads,
-                  p.num_tokens, p.main_len, p.extra_len));
+  if (!reasons.empty()) ++throttled_[{runner, fmt::format("{}", fmt::join(reasons, ", "))}];
 }
 
 std::string Tuning::conditions_at_end() {
   if (parts_.bench != Bench::target) return {};
   for (std::size_t i = 0; i < parts_.runners.size(); ++i)
     conditions_["devices"][i]["end"] = now(*parts_.runners[i]);
+  for (const auto& [what, problems] : throttled_)
+    report_.notes.push_back(fmt::format(
+        "{} {} was throttled ({}) while {} of the problems were timed; the session's conditions in "
+        "the database say which",
+        parts_.runners[what.first]->identity().name, parts_.runners[what.first]->identity().pci_id,
+        what.second, problems));
   return conditions_.dump();
 }
 

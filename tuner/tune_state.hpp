@@ -163,6 +163,7 @@ class Tuning {
   std::int64_t toolchain_id_ = 0;
   std::int64_t session_id_ = 0;
   nlohmann::ordered_json conditions_;
+  std::map<std::pair<std::size_t, std::string>, int> throttled_;  // problems, by runner and reasons
   std::vector<std::int64_t> problem_ids_;
   TuneReport report_;
   double spent_seconds_ = 0;

@@ -76,6 +76,13 @@ TEST(Model, OneWorkgroupTooManyCostsARound) {
   EXPECT_GT(over, 1.7 * (full - kArch.launch_overhead_us));
 }
 
+TEST(Model, ATokenMoreCostsNothingUntilTheDeviceIsFull) {
+  const Launch launch = a_launch(16, 1);  // 17 workgroups a token, 256 CUs
+  EXPECT_EQ(us(a_problem(1), launch), us(a_problem(8), launch));
+  EXPECT_LT(us(a_problem(8), launch), us(a_problem(64), launch));
+  EXPECT_LT(us(a_problem(64), launch), us(a_problem(512), launch));
+}
+
 TEST(Model, PrefetchingHidesLatency) {
   Launch launch = a_launch();
   launch.config.prefetch = 1;
