@@ -315,15 +315,19 @@ MLA_DEVICE void clear(RowPart<kColumns>& row) {
   MLA_UNROLL for (float& x : row.v) x = 0;
 }
 template <int kColumns>
-MLA_DEVICE void add_scaled(RowPart<kColumns>& row, const float* from, float factor) {
+MLA_DEVICE void load(RowPart<kColumns>& row, const float* from) {
   constexpr int kMine = RowPart<kColumns>::kMine, kVector = kMine < 4 ? kMine : 4;
   using Vector = float __attribute__((ext_vector_type(kVector)));
   const GlobalPtr p = (GlobalPtr)from + 4 * kMine * lane_id();
   MLA_UNROLL for (int i = 0; i < kMine; i += kVector) {
     const Vector x = global_read<Vector>(p + 4 * i);
-    MLA_UNROLL for (int k = 0; k < kVector; ++k) row.v[i + k] =
-        __builtin_fmaf(x[k], factor, row.v[i + k]);
+    MLA_UNROLL for (int k = 0; k < kVector; ++k) row.v[i + k] = x[k];
   }
+}
+template <int kColumns>
+MLA_DEVICE void add_scaled(RowPart<kColumns>& sum, const RowPart<kColumns>& row, float factor) {
+  MLA_UNROLL for (int i = 0; i < RowPart<kColumns>::kMine; ++i) sum.v[i] =
+      __builtin_fmaf(row.v[i], factor, sum.v[i]);
 }
 template <int kColumns>
 MLA_DEVICE void write_row(void* out, long long element, const RowPart<kColumns>& row,

@@ -180,8 +180,12 @@ MLA_DEVICE void clear(RowPart<kColumns>& row) {
   for (float& x : row.v) x = 0;
 }
 template <int kColumns>
-MLA_DEVICE void add_scaled(RowPart<kColumns>& row, const float* from, float factor) {
-  for (int i = 0; i < kColumns; ++i) row.v[i] += from[i] * factor;
+MLA_DEVICE void load(RowPart<kColumns>& row, const float* from) {
+  for (int i = 0; i < kColumns; ++i) row.v[i] = from[i];
+}
+template <int kColumns>
+MLA_DEVICE void add_scaled(RowPart<kColumns>& sum, const RowPart<kColumns>& row, float factor) {
+  for (int i = 0; i < kColumns; ++i) sum.v[i] += row.v[i] * factor;
 }
 template <int kColumns>
 MLA_DEVICE void write_row(void* out, long long element, const RowPart<kColumns>& row,

@@ -263,13 +263,17 @@ MLA_DEVICE void clear(RowPart<kColumns>& row) {
   MLA_UNROLL for (float4& x : row.v) x = float4{0, 0, 0, 0};
 }
 template <int kColumns>
-MLA_DEVICE void add_scaled(RowPart<kColumns>& row, const float* from, float factor) {
+MLA_DEVICE void load(RowPart<kColumns>& row, const float* from) {
+  MLA_UNROLL for (int i = 0; i < kColumns / kLanes / 4; ++i) row.v[i] =
+      global_read<float4>(reinterpret_cast<GlobalPtr>(from) + 16 * (i * kLanes + lane_id()));
+}
+template <int kColumns>
+MLA_DEVICE void add_scaled(RowPart<kColumns>& sum, const RowPart<kColumns>& row, float factor) {
   MLA_UNROLL for (int i = 0; i < kColumns / kLanes / 4; ++i) {
-    const float4 x =
-        global_read<float4>(reinterpret_cast<GlobalPtr>(from) + 16 * (i * kLanes + lane_id()));
-    float4& sum = row.v[i];
-    sum = {fmaf(x.x, factor, sum.x), fmaf(x.y, factor, sum.y), fmaf(x.z, factor, sum.z),
-           fmaf(x.w, factor, sum.w)};
+    const float4& x = row.v[i];
+    float4& s = sum.v[i];
+    s = {fmaf(x.x, factor, s.x), fmaf(x.y, factor, s.y), fmaf(x.z, factor, s.z),
+         fmaf(x.w, factor, s.w)};
   }
 }
 template <int kColumns>

@@ -6,7 +6,7 @@
 //   m = max m_s     w_s = 2^(m_s - m)     out = sum w_s O_s / (sum w_s l_s + exp(sink - m))     lse
 //   = ln(sum w_s e_s) + m
 //
-// over the splits s with l_s != 0; O_s of the others was never written and is not read. l_s sums
+// over the splits s with l_s != 0; O_s of the others was never written and does not count. l_s sums
 // the weights as PV had them, e_s the exact ones.
 
 #include "machine.hpp"
@@ -23,6 +23,7 @@ MLA_DEVICE void sparse_mla_reduce(const ReduceArgs& args) {
   constexpr float kLog2E = 1.4426950408889634f, kLn2 = 0.6931471805599453f;
   constexpr int kShare = c.waves > c.block_h ? c.waves / c.block_h : 1;  // waves on one row
   constexpr int kRows = c.waves > c.block_h ? 1 : c.block_h / c.waves;   // rows of one wave
+  constexpr int kAtOnce = 4;  // splits, so that loads do not wait for each other
   const Dim3 group = workgroup_id();
   const int token = static_cast<int>(group.x), wave = wave_id(), part = wave % kShare;
   const float* statistics =
@@ -32,20 +33,37 @@ MLA_DEVICE void sparse_mla_reduce(const ReduceArgs& args) {
     const int head = static_cast<int>(group.y) * c.block_h + wave / kShare * kRows + r;
     if (head >= args.heads) break;
     const long long first = (static_cast<long long>(token) * args.heads + head) * args.splits;
-    float max = -infinity();
     const float* mine = statistics + kStatistics * first;
-    for (int s = 0; s < args.splits; ++s) max = maximum(max, read_uniform(mine + kStatistics * s));
+    const auto number = [&](int s, int i) MLA_LAMBDA {
+      return read_uniform(mine + kStatistics * (s < args.splits ? s : args.splits - 1) + i);
+    };
+    float max = -infinity();
+    for (int s0 = 0; s0 < args.splits; s0 += kAtOnce) {
+      float found[kAtOnce];
+      MLA_UNROLL for (int i = 0; i < kAtOnce; ++i) found[i] = number(s0 + i, 0);
+      MLA_UNROLL for (const float x : found) max = maximum(max, x);
+    }
     const float offset = max == -infinity() ? 0.0f : max;
     float sum = 0, exact = 0;
-    RowPart<kHeadDim / kShare> row;
+    using Row = RowPart<kHeadDim / kShare>;
+    Row row;
     clear(row);
-    for (int s = 0; s < args.splits; ++s, mine += kStatistics) {
-      const float share = read_uniform(mine + 1);
-      if (share == 0) continue;
-      const float weight = exp2_fast(read_uniform(mine) - offset);
-      sum += share * weight;
-      exact += read_uniform(mine + 2) * weight;
-      add_scaled(row, args.workspace + (first + s) * kHeadDim + part * (kHeadDim / kShare), weight);
+    for (int s0 = 0; s0 < args.splits; s0 += kAtOnce) {
+      Row rows[kAtOnce];
+      float share[kAtOnce], precise[kAtOnce], weight[kAtOnce];
+      MLA_UNROLL for (int i = 0; i < kAtOnce; ++i) {
+        const int s = s0 + i < args.splits ? s0 + i : args.splits - 1;
+        load(rows[i], args.workspace + (first + s) * kHeadDim + part * (kHeadDim / kShare));
+        share[i] = number(s, 1);
+        precise[i] = number(s, 2);
+        weight[i] = exp2_fast(number(s, 0) - offset);
+      }
+      MLA_UNROLL for (int i = 0; i < kAtOnce; ++i) {
+        if (s0 + i >= args.splits || share[i] == 0) continue;
+        sum += share[i] * weight[i];
+        exact += precise[i] * weight[i];
+        add_scaled(row, rows[i], weight[i]);
+      }
     }
     const float sink = args.sink != nullptr ? args.sink[head] * kLog2E : -infinity();
     write_row(
