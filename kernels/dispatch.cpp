@@ -34,6 +34,7 @@ constexpr Config kFallbackConfig{.block_h = 16,
                                  .query_in = QueryIn::lds,
                                  .value_read = ValueRead::permuting,
                                  .waves_per_eu = 1,
+                                 .unroll = 8,
                                  .rescale_threshold = 4};
 constexpr ReduceConfig kFallbackReduce{.block_h = 1, .waves = 1};
 static_assert(valid(kFallbackConfig) && valid(kFallbackReduce));

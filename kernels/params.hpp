@@ -58,9 +58,10 @@ void for_each_config_field(C& c, F&& f) {
   f("query_in", c.query_in);
   f("value_read", c.value_read);
   f("waves_per_eu", c.waves_per_eu);
+  f("unroll", c.unroll);
   f("rescale_threshold", c.rescale_threshold);
 }
-static_assert(sizeof(Config) == 15 * sizeof(int), "list the new field of Config above");
+static_assert(sizeof(Config) == 16 * sizeof(int), "list the new field of Config above");
 
 template <class S, class F>
 void for_each_splits_field(S& s, F&& f) {

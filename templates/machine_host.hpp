@@ -10,6 +10,7 @@
 #define MLA_DEVICE static inline
 #define MLA_LAMBDA
 #define MLA_UNROLL
+#define MLA_ROLLED
 #define MLA_KERNEL(config) __attribute__((visibility("default")))
 
 namespace mla {
@@ -123,6 +124,13 @@ MLA_DEVICE ScopeView open_scope(const CacheScope& scope, int token) {
           scope.format};
 }
 
+// What of a row direct loads stage: with WaveSplit::weights the NoPE columns alone.
+template <Config c>
+constexpr int kStagedRow =
+    c.load_path == LoadPath::direct&& c.wave_split == WaveSplit::weights ? kNopeDim : kRowBytes;
+template <Config c>
+constexpr bool kScalesStaged = c.load_path == LoadPath::direct&& c.wave_split != WaveSplit::weights;
+
 template <Config c>
 struct RawStrip {
   unsigned char rows[c.mfma][kRowBytes];
@@ -158,27 +166,34 @@ MLA_DEVICE void gather(RawStrip<c>& raw, const ScopeView& scope, const Slots<c>&
     raw.keys |= 1u << r;
     const unsigned char* page = scope.cache + slot / scope.page_size * scope.page_stride;
     const long long in_page = slot % scope.page_size;
-    unsigned char* row = c.load_path == LoadPath::direct ? staging + r * kRowBytes : raw.rows[r];
-    unsigned char* scales = c.load_path == LoadPath::direct
-                                ? staging + c.mfma * kRowBytes + r * kScaleBytes
-                                : raw.scales[r];
-    __builtin_memcpy(row + from, page + in_page * kRowBytes + from,
-                     static_cast<unsigned long>(to - from));
+    const unsigned char* there = page + in_page * kRowBytes;
+    const unsigned char* scales =
+        page + static_cast<long long>(scope.page_size) * kRowBytes + in_page * kScaleBytes;
+    unsigned char* row =
+        c.load_path == LoadPath::direct ? staging + r * kStagedRow<c> : raw.rows[r];
+    const int staged_to = kStagedRow<c> < to ? kStagedRow<c> : to;
+    __builtin_memcpy(row + from, there + from, static_cast<unsigned long>(staged_to - from));
+    if (staged_to < to)
+      __builtin_memcpy(raw.rows[r] + staged_to, there + staged_to,
+                       static_cast<unsigned long>(to - staged_to));
     __builtin_memcpy(
-        scales, page + static_cast<long long>(scope.page_size) * kRowBytes + in_page * kScaleBytes,
+        kScalesStaged<c> ? staging + c.mfma * kRowBytes + r * kScaleBytes : raw.scales[r], scales,
         kScaleBytes);
   }
 }
 template <Config c>
 MLA_DEVICE void fetch(RawStrip<c>& raw) {
-  if (c.load_path == LoadPath::direct && raw.keys != 0) {
-    __builtin_memcpy(raw.rows, raw.staged, sizeof raw.rows);
-    __builtin_memcpy(raw.scales, raw.staged + sizeof raw.rows, sizeof raw.scales);
-  }
   for (int r = 0; r < c.mfma; ++r) {
-    if ((raw.keys >> r & 1u) != 0) continue;
-    __builtin_memset(raw.rows[r], 0, kRowBytes);
-    __builtin_memset(raw.scales[r], 127, kScaleBytes);
+    if ((raw.keys >> r & 1u) == 0) {
+      __builtin_memset(raw.rows[r], 0, kRowBytes);
+      __builtin_memset(raw.scales[r], 127, kScaleBytes);
+      continue;
+    }
+    if (c.load_path != LoadPath::direct) continue;
+    __builtin_memcpy(raw.rows[r], raw.staged + r * kStagedRow<c>, kStagedRow<c>);
+    if (kScalesStaged<c>)
+      __builtin_memcpy(raw.scales[r], raw.staged + c.mfma * kRowBytes + r * kScaleBytes,
+                       kScaleBytes);
   }
 }
 

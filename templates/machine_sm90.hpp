@@ -8,6 +8,7 @@
 #define MLA_DEVICE static __device__ __forceinline__
 #define MLA_LAMBDA __attribute__((always_inline))
 #define MLA_UNROLL _Pragma("unroll")
+#define MLA_ROLLED _Pragma("unroll 1")
 #define MLA_KERNEL(config) \
   __global__ __launch_bounds__(::mla::threads(config, 32), ::mla::workgroups_per_sm(config))
 
@@ -32,6 +33,13 @@ using GlobalPtr = const unsigned char*;
 MLA_DEVICE int lane_id() { return __popc(~(kAllLanes << (threadIdx.x & 31u))) & 31; }
 // From lane 0, so that the compiler knows it to be the same in every lane.
 MLA_DEVICE int wave_id() { return __shfl_sync(kAllLanes, static_cast<int>(threadIdx.x >> 5), 0); }
+// A number that the compiler must take as new. What is worked out from it is worked out again in
+// each tile: kept instead, a lane's dozen addresses would cost as many registers all through the
+// loop.
+MLA_DEVICE int here(int value) {
+  asm volatile("" : "+r"(value));
+  return value;
+}
 MLA_DEVICE Dim3 workgroup_id() { return {blockIdx.x, blockIdx.y, blockIdx.z}; }
 // Waits for every wave of the workgroup; what they wrote to LDS before it is visible after it.
 MLA_DEVICE void barrier() { __syncthreads(); }
@@ -64,7 +72,7 @@ MLA_DEVICE unsigned from_lane_xor(unsigned value, int bit) {
 // LDS beyond 48 KiB exists only as dynamic shared memory: the launch names lds_bytes().
 template <int kBytes>
 MLA_DEVICE LdsPtr lds_region() {
-  extern __shared__ __align__(128) unsigned char region[];
+  extern __shared__ __align__(1024) unsigned char region[];
   return static_cast<LdsPtr>(__cvta_generic_to_shared(region));
 }
 // In PTX, for the sake of the 32-bit address: ptxas folds what is added to it into the instruction.
@@ -95,12 +103,15 @@ MLA_DEVICE T lds_read(LdsPtr p) {
 }
 template <typename T>
 MLA_DEVICE void lds_write(LdsPtr p, T value) {
-  static_assert(sizeof(T) == 4 || sizeof(T) == 8 || sizeof(T) == 16);
+  static_assert(sizeof(T) == 2 || sizeof(T) == 4 || sizeof(T) == 8 || sizeof(T) == 16);
   union {
     T value;
-    unsigned words[sizeof(T) / 4];
+    unsigned short half;
+    unsigned words[(sizeof(T) + 3) / 4];
   } u{value};
-  if constexpr (sizeof(T) == 4) {
+  if constexpr (sizeof(T) == 2) {
+    asm volatile("st.shared.u16 [%0], %1;" ::"r"(p), "h"(u.half) : "memory");
+  } else if constexpr (sizeof(T) == 4) {
     asm volatile("st.shared.u32 [%0], %1;" ::"r"(p), "r"(u.words[0]) : "memory");
   } else if constexpr (sizeof(T) == 8) {
     asm volatile("st.shared.v2.u32 [%0], {%1, %2};" ::"r"(p), "r"(u.words[0]), "r"(u.words[1])
@@ -143,6 +154,18 @@ MLA_DEVICE uint2 stream_8(GlobalPtr p) {
                : "l"(p));
   return v;
 }
+// Leaves `v` as it is, whatever that be, unless `wanted`.
+MLA_DEVICE void stream_16_if(bool wanted, uint4& v, GlobalPtr p) {
+  asm volatile(
+      "{ .reg .pred p; setp.ne.b32 p, %5, 0; "
+      "@p ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4]; }"
+      : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+      : "l"(p), "r"(static_cast<int>(wanted)));
+}
+// What is read in place of a row that is not there. A branch around the load, or a predicate on it,
+// would make the other loads wait where it ends.
+static __device__ uint4 no_row[kRowBytes / 16];
+MLA_DEVICE GlobalPtr row_of_zeros() { return reinterpret_cast<GlobalPtr>(no_row); }
 // Global memory to LDS, past the registers; without `there` the bytes become 0 and nothing is read.
 template <int kBytes>
 MLA_DEVICE void copy_to_lds(LdsPtr to, GlobalPtr from, bool there) {
@@ -178,11 +201,11 @@ MLA_DEVICE unsigned multiply_bf16(unsigned a, unsigned b) {
 
 // Four e4m3 bytes with their exponents where bf16 has the low end of its own: values times 2^-120
 // (OCP) or 2^-119 (FNUZ), exactly, subnormals included. Bytes that mean NaN become numbers: see
-// nan_bytes().
+// nan_bytes(). Sums instead of unions, so that half of the work is on the multiplier's pipe.
 MLA_DEVICE uint2 widen_e4m3(unsigned word) {
-  const unsigned high = (word & 0x80808080u) | (word >> 4 & 0x07070707u),
-                 low = word << 4 & 0xf0f0f0f0u;
-  return {__byte_perm(low, high, 0x5140), __byte_perm(low, high, 0x7362)};
+  const unsigned magnitude = word & 0x7f7f7f7fu, sign = word & 0x80808080u;
+  return {__byte_perm(magnitude, 0, 0x4140) * 16u + __byte_perm(sign, 0, 0x1404),
+          __byte_perm(magnitude, 0, 0x4342) * 16u + __byte_perm(sign, 0, 0x3424)};
 }
 // What makes such values those of the cache, as bf16 in both halves: 2^120 (119) times the scale
 // 2^(byte - 127). `byte_twice` is 0x00bb00bb. Large bytes would overflow: those of a strip that has

@@ -29,6 +29,10 @@ struct Shape {
       "sm_90 has nothing to gain from permuting values: choose value_read transposing or strided");
   static constexpr bool kKeysThroughLds = c.wave_split == WaveSplit::heads;
   static constexpr bool kDirect = c.load_path == LoadPath::direct;
+  // What the direct path leaves to registers where LDS is short: RoPE, which needs no dequantising,
+  // and the scales.
+  static constexpr bool kRopeHeld = kDirect && c.wave_split == WaveSplit::weights;
+  static constexpr int kStagedRow = kRopeHeld ? kNopeDim : kRowBytes;
   // e4m3 bytes a lane takes from a run; direct loads always build 16.
   static constexpr int kLoad = kDirect ? 16 : c.load_width;
   static_assert(kDirect || c.load_width >= 8, "sm_90 loads 8 or 16 bytes into registers");
@@ -75,8 +79,8 @@ MLA_DEVICE ScopeView open_scope(const CacheScope& scope, int token) {
 }
 
 // Rows lane_row() and lane_row() + 8 of a strip. With direct loads the words stay in LDS, where
-// each lane reads only what it copied itself; in registers NoPE groups use the first half of
-// `words`.
+// each lane reads only what it copied itself (with kRopeHeld, RoPE's are words[0]); in registers
+// NoPE groups use the first half of `words`.
 template <Config c>
 struct RawStrip {
   static constexpr int kUnits = gathered_groups(c);
@@ -108,7 +112,7 @@ MLA_DEVICE int run_offset(int g, int i) {
 // A lane's bytes of row r from LDS.
 template <Config c>
 MLA_DEVICE LdsPtr staged_at(LdsPtr staged, int r, int g, int i) {
-  return staged + (lane_row() + 8 * r) * kRowBytes + run_offset<c>(g, i);
+  return staged + (lane_row() + 8 * r) * Shape<c>::kStagedRow + run_offset<c>(g, i);
 }
 template <Config c>
 MLA_DEVICE LdsPtr staged_scales(LdsPtr staged, int r) {
@@ -134,16 +138,9 @@ MLA_DEVICE void load_words(RawStrip<c>& raw, int r, int first_group) {
     if (first_group + u == kGroups - 1) raw.words[u][r][1] = load_run<c>(group, 1);
   }
 }
-// Zeros where row r is not there.
-template <Config c>
-MLA_DEVICE void clear_missing(RawStrip<c>& raw, int r) {
-  if ((raw.keys >> (lane_row() + 8 * r) & 1u) != 0) return;
-  raw.scales[r] = uint2{0, 0};
-  MLA_UNROLL for (auto& unit : raw.words) unit[r][0] = unit[r][1] = uint4{0, 0, 0, 0};
-}
 
 // Starts loading the rows of the slots; kUnits groups from `first_group` on. Rows of slots that are
-// not there hold zeros after fetch(). A strip without any row reads nothing.
+// not there become zeros, and are not read.
 template <Config c>
 MLA_DEVICE void gather(RawStrip<c>& raw, const ScopeView& scope, Slots<c> slot, int first_group,
                        LdsPtr staging) {
@@ -152,14 +149,14 @@ MLA_DEVICE void gather(RawStrip<c>& raw, const ScopeView& scope, Slots<c> slot, 
   raw.nan = 0;
   raw.format = scope.format;
   raw.staged = staging;
-  if (!Shape<c>::kDirect && raw.keys == 0) return;
   const bool pow2 = (scope.page_size & (scope.page_size - 1)) == 0;
   const int shift = __ffs(scope.page_size) - 1;
+  // Both before the loads: an exchange would queue behind them.
+  const int both[2] = {__shfl_sync(kAllLanes, slot, lane_row()),
+                       __shfl_sync(kAllLanes, slot, lane_row() + 8)};
   MLA_UNROLL for (int r = 0; r < 2; ++r) {
     const bool there = (raw.keys >> (lane_row() + 8 * r) & 1u) != 0;
-    // Lanes without a row read another one's instead of branching; fetch() clears what they got.
-    int mine = __shfl_sync(kAllLanes, slot, there ? lane_row() + 8 * r : __ffs(raw.keys) - 1);
-    if (raw.keys == 0) mine = 0;
+    const int mine = both[r];
     int page, in_page;
     if (pow2) {
       page = mine >> shift;
@@ -169,9 +166,29 @@ MLA_DEVICE void gather(RawStrip<c>& raw, const ScopeView& scope, Slots<c> slot, 
       in_page = mine - page * scope.page_size;
     }
     const GlobalPtr base = scope.cache + page * scope.page_stride;
-    const GlobalPtr row = base + in_page * kRowBytes;
-    const GlobalPtr scales = base + scope.page_size * kRowBytes + in_page * kScaleBytes;
-    if constexpr (Shape<c>::kDirect) {
+    const GlobalPtr row = there ? base + in_page * kRowBytes : row_of_zeros();
+    const GlobalPtr scales =
+        there ? base + scope.page_size * kRowBytes + in_page * kScaleBytes : row_of_zeros();
+    if constexpr (!Shape<c>::kDirect || Shape<c>::kRopeHeld) {
+      raw.scales[r] = stream_8(scales);
+    } else {
+      copy_to_lds<kScaleBytes>(staged_scales<c>(staging, r), scales, there);
+    }
+    if constexpr (Shape<c>::kRopeHeld) {
+      const int lane = here(lane_id());
+      const GlobalPtr mine = row + first_group * kGroupDim + lane % 4 * 16;
+      const LdsPtr to = staging + static_cast<unsigned>((lane / 4 + 8 * r) * Shape<c>::kStagedRow +
+                                                        first_group * kGroupDim + lane % 4 * 16);
+      constexpr int kLast = gathered_groups(c) - 1;
+      const bool rope = first_group + kLast == kGroups - 1;
+      MLA_UNROLL for (int i = 0; i < 2; ++i)
+          stream_16_if(rope, raw.words[0][r][i], mine + kLast * kGroupDim + i * kGroupDim);
+      MLA_UNROLL for (int u = 0; u <= kLast; ++u) {
+        if (u == kLast && rope) break;
+        MLA_UNROLL for (int b = 0; b < 16; b += c.load_width)
+            copy_to_lds<c.load_width>(to + u * kGroupDim + b, mine + u * kGroupDim + b, there);
+      }
+    } else if constexpr (Shape<c>::kDirect) {
       MLA_UNROLL for (int g = 0; g < kGroups; ++g) {
         MLA_UNROLL for (int i = 0; i < (g == kGroups - 1 ? 2 : 1); ++i) {
           const LdsPtr to = staged_at<c>(staging, r, g, i);
@@ -180,9 +197,7 @@ MLA_DEVICE void gather(RawStrip<c>& raw, const ScopeView& scope, Slots<c> slot, 
               copy_to_lds<c.load_width>(to + b, from + b, there);
         }
       }
-      copy_to_lds<kScaleBytes>(staged_scales<c>(staging, r), scales, there);
     } else {
-      raw.scales[r] = stream_8(scales);
       raw.rows[r] = row;
       load_words<c>(raw, r, first_group);
     }
@@ -195,15 +210,13 @@ MLA_HOST_DEVICE constexpr int tiles_behind(const Config& c) {
   return c.dequantise == Dequantise::at_store && c.prefetch > 1 ? c.prefetch - 2 : c.prefetch - 1;
 }
 
-// Completes the loads of a strip: zeros stand where a row is not there.
+// Completes the loads of a strip.
 template <Config c>
 MLA_DEVICE void fetch(RawStrip<c>& raw) {
-  if constexpr (Shape<c>::kDirect) {
-    wait_for_copies<tiles_behind(c) * gathered_strips(c)>();
+  if constexpr (Shape<c>::kDirect) wait_for_copies<tiles_behind(c) * gathered_strips(c)>();
+  if constexpr (Shape<c>::kDirect && !Shape<c>::kRopeHeld) {
     MLA_UNROLL for (int r = 0; r < 2; ++r) raw.scales[r] =
         lds_read<uint2>(staged_scales<c>(raw.staged, r));
-  } else if (raw.keys != 0xffffu) {
-    MLA_UNROLL for (int r = 0; r < 2; ++r) clear_missing<c>(raw, r);
   }
   raw.large =
       any_lane(is_large(raw.scales[0].x | raw.scales[0].y | raw.scales[1].x | raw.scales[1].y));
@@ -229,6 +242,7 @@ MLA_DEVICE void forget_results(RawStrip<c>& raw) {
 template <Config c>
 MLA_DEVICE uint4 raw_words(const RawStrip<c>& raw, int u, int g, int r, int i) {
   if constexpr (Shape<c>::kDirect) {
+    if (Shape<c>::kRopeHeld && g == kGroups - 1) return raw.words[0][r][i];
     return lds_read<uint4>(staged_at<c>(raw.staged, r, g, i));
   } else {
     return raw.words[u][r][i];
@@ -237,6 +251,10 @@ MLA_DEVICE uint4 raw_words(const RawStrip<c>& raw, int u, int g, int r, int i) {
 template <Config c>
 MLA_DEVICE void replace_words(RawStrip<c>& raw, int u, int g, int r, int i, const uint4& words) {
   if constexpr (Shape<c>::kDirect) {
+    if (Shape<c>::kRopeHeld && g == kGroups - 1) {
+      raw.words[0][r][i] = words;
+      return;
+    }
     lds_write(staged_at<c>(raw.staged, r, g, i), words);
   } else {
     raw.words[u][r][i] = words;
@@ -255,7 +273,8 @@ MLA_DEVICE bool has_bad_scale(const RawStrip<c>& raw) {
 // The scale byte of row r and group g in both halves of a word.
 template <Config c>
 MLA_DEVICE unsigned scale_byte_twice(const RawStrip<c>& raw, int r, int g) {
-  return __byte_perm(g < 4 ? raw.scales[r].x : raw.scales[r].y, 0, 0x4040u + 0x0101u * (g % 4u));
+  return __byte_perm(raw.scales[r].x, raw.scales[r].y, 0x0101u * static_cast<unsigned>(g)) &
+         0x00ff00ffu;
 }
 MLA_DEVICE unsigned nan_of(const uint4& w, bool rope, Fp8Format format) {
   if (rope) return nan_halves(w.x) | nan_halves(w.y) | nan_halves(w.z) | nan_halves(w.w);
@@ -278,6 +297,17 @@ MLA_DEVICE bool has_nan(const RawStrip<c>& raw, int first_group) {
   }
   return any_lane(found != 0 || has_bad_scale<c>(raw));
 }
+// Calls step(u) for each of `groups` groups; as a loop of few instructions where the strip's words
+// need not be registers, but for the last, which may be RoPE.
+template <Config c, typename Step>
+MLA_DEVICE void for_groups(int groups, Step step) {
+  if constexpr (Shape<c>::kRopeHeld) {
+    MLA_ROLLED for (int u = 0; u < groups - 1; ++u) step(u);
+    step(groups - 1);
+  } else {
+    MLA_UNROLL for (int u = 0; u < groups; ++u) step(u);
+  }
+}
 // Sets every NaN of the strip to 0: an element, or a whole group of 64 where the scale is NaN.
 // Loads the words again: were they kept for this rare case, they would hold registers all through
 // QK.
@@ -286,11 +316,8 @@ MLA_DEVICE void scrub(RawStrip<c>& raw, int first_group) {
   raw.nan = 0;
   if (raw.keys == 0) return;
   MLA_UNROLL for (int r = 0; r < 2; ++r) {
-    if constexpr (!Shape<c>::kDirect) {
-      load_words<c>(raw, r, first_group);
-      clear_missing<c>(raw, r);
-    }
-    MLA_UNROLL for (int u = 0; u < RawStrip<c>::kUnits; ++u) {
+    if constexpr (!Shape<c>::kDirect) load_words<c>(raw, r, first_group);
+    const auto clean_group = [&](int u) MLA_LAMBDA {
       const int g = first_group + u;
       const bool rope = g == kGroups - 1,
                  bad = !rope && (scale_byte_twice<c>(raw, r, g) & 255u) == 255u;
@@ -302,7 +329,8 @@ MLA_DEVICE void scrub(RawStrip<c>& raw, int first_group) {
         };
         replace_words<c>(raw, u, g, r, i, {clean(w.x), clean(w.y), clean(w.z), clean(w.w)});
       }
-    }
+    };
+    for_groups<c>(RawStrip<c>::kUnits, clean_group);
     const uint2 bad = nan_scales(raw.scales[r]);  // 255 becomes 127, a scale of one
     raw.scales[r] = {raw.scales[r].x ^ bad.x, raw.scales[r].y ^ bad.y};
   }

@@ -38,31 +38,48 @@ struct QueryFragment {
   uint4 steps[4];
 };
 
-// Group `first_group + u` of the strip as bf16. NaN bytes come out as numbers, and are told to
-// needs_scrub().
+// A lane's bytes of one group, of both its rows.
+struct GroupWords {
+  uint4 v[2][2];  // NoPE groups use the first half
+};
 template <Config c>
-MLA_DEVICE KeyFragment<c> dequantise(RawStrip<c>& raw, int first_group, int u) {
+MLA_DEVICE GroupWords take_words(const RawStrip<c>& raw, int first_group, int u) {
   const int g = first_group + u;
+  GroupWords words;
+  MLA_UNROLL for (int r = 0; r < 2; ++r) {
+    words.v[r][0] = raw_words<c>(raw, u, g, r, 0);
+    if (g == kGroups - 1) words.v[r][1] = raw_words<c>(raw, u, g, r, 1);
+  }
+  return words;
+}
+// Group g of the strip as bf16. NaN bytes come out as numbers, and are told to needs_scrub() and
+// needs_care(). kMayBeLarge: without it a strip that is large comes out wrong.
+template <Config c, bool kMayBeLarge = true>
+MLA_DEVICE KeyFragment<c> dequantise_words(RawStrip<c>& raw, const GroupWords& group, int g) {
   KeyFragment<c> k;
   MLA_UNROLL for (int r = 0; r < 2; ++r) {
-    const uint4 w = raw_words<c>(raw, u, g, r, 0);
+    const uint4 w = group.v[r][0];
     if (g == kGroups - 1) {
-      const uint4 more = raw_words<c>(raw, u, g, r, 1);
-      k.steps[r][0] = {w.x, w.y};
-      k.steps[r][1] = {w.z, w.w};
-      k.steps[r][2] = {more.x, more.y};
-      k.steps[r][3] = {more.z, more.w};
+      const uint4 more = group.v[r][1];
+      const unsigned both[8] = {w.x, w.y, w.z, w.w, more.x, more.y, more.z, more.w};
+      // Times one: what is only moved, the compiler moves as soon as it is loaded, and so waits
+      // for.
+      const auto now = [&](int i) MLA_LAMBDA {
+        return c.wave_split == WaveSplit::weights ? multiply_bf16(both[i], 0x3f803f80u) : both[i];
+      };
+      MLA_UNROLL for (int i = 0; i < 4; ++i) k.steps[r][i] = {now(2 * i), now(2 * i + 1)};
       continue;
     }
     const unsigned words[4] = {w.x, w.y, w.z, w.w};
-    const unsigned factor = scale_factor(scale_byte_twice<c>(raw, r, g), raw.format, raw.large);
+    const unsigned factor =
+        scale_factor(scale_byte_twice<c>(raw, r, g), raw.format, kMayBeLarge && raw.large);
     MLA_UNROLL for (int i = 0; i < 4; ++i) {
       const uint2 wide = widen_e4m3(words[i]);
       k.steps[r][i] = {multiply_bf16(wide.x, factor), multiply_bf16(wide.y, factor)};
       if (c.wave_split != WaveSplit::heads) raw.nan |= (words[i] & 0x7f7f7f7fu) + 0x01010101u;
     }
   }
-  if (raw.large && g != kGroups - 1) {
+  if (kMayBeLarge && raw.large && g != kGroups - 1) {
     MLA_UNROLL for (int r = 0; r < 2; ++r) {
       const unsigned factor = large_scale_factor(scale_byte_twice<c>(raw, r, g));
       MLA_UNROLL for (uint2& s : k.steps[r])
@@ -70,6 +87,11 @@ MLA_DEVICE KeyFragment<c> dequantise(RawStrip<c>& raw, int first_group, int u) {
     }
   }
   return k;
+}
+// Group `first_group + u`.
+template <Config c>
+MLA_DEVICE KeyFragment<c> dequantise(RawStrip<c>& raw, int first_group, int u) {
+  return dequantise_words<c>(raw, take_words<c>(raw, first_group, u), first_group + u);
 }
 
 // Writes a fragment of group g to the tile, at `column` (the group's first column in that tile).

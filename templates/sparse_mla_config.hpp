@@ -19,6 +19,7 @@ enum class WaveSplit : int {
   keys = 1,   // each wave takes whole key tiles of its own; partial results merge once, at the end
   heads = 2,  // the waves share the key tile, each computes its own heads
   columns = 3,  // the waves share QK by keys and PV by output columns; scores are exchanged
+  weights = 4,  // the same, but each wave weighs its own keys, and the weights are exchanged
 };
 
 // Which tiles of its scope a split takes.
@@ -54,7 +55,7 @@ enum class Fp8Format : int { ocp = 1, fnuz = 2 };
 // configs/spaces/sparse_mla_decode.yaml; no field may be zero, so that a forgotten one is refused
 // by valid().
 struct Config {
-  int block_h;  // query heads per workgroup: 16, 32, 64, 128
+  int block_h;  // query heads per workgroup: 16, 32, 64, 128; with WaveSplit::weights also 8
   int block_k;  // keys per tile (per wave with WaveSplit::keys, per workgroup otherwise): 16, 32,
                 // 64, 128
   int waves;    // waves per workgroup: 1, 2, 4, 8
@@ -69,7 +70,9 @@ struct Config {
   LdsLayout lds_layout;
   QueryIn query_in;
   ValueRead value_read;
-  int waves_per_eu;       // waves per SIMD that the compiler must leave registers for: 1 to 4
+  int waves_per_eu;  // waves per SIMD that the compiler must leave registers for: 1 to 4
+  int unroll;  // groups of 64 columns that the loop over a key's eight groups takes at once: 8, or
+               // 1 with WaveSplit::weights and LoadPath::direct
   int rescale_threshold;  // -1: rescale at every tile; n > 0: only when the running maximum grew by
                           // more than 2^n
 };
@@ -209,6 +212,13 @@ MLA_HOST_DEVICE constexpr int gathered_groups(const Config& c) {
   return kGroups * strips_per_tile(c) / c.waves;
 }
 
+// Waves that share each strip, each taking some of its groups.
+MLA_HOST_DEVICE constexpr int sharers(const Config& c) {
+  return c.wave_split == WaveSplit::keys || strips_per_tile(c) >= c.waves
+             ? 1
+             : c.waves / strips_per_tile(c);
+}
+
 // Sets of strips that are loading or waiting for their use. What is dequantised at once frees its
 // set in time for the load of the tile after next.
 MLA_HOST_DEVICE constexpr int sets_in_flight(const Config& c) {
@@ -225,20 +235,37 @@ MLA_HOST_DEVICE constexpr int query_bytes(const Config& c) {
   return c.query_in == QueryIn::lds ? c.block_h * kHeadDim * 2 : 0;
 }
 // One strip as it came from memory, past the registers: rows, then 8 scale bytes for each of 64
-// lanes.
-MLA_HOST_DEVICE constexpr int raw_strip_bytes(const Config& c) { return c.mfma * kRowBytes + 512; }
+// lanes; with WaveSplit::weights the NoPE columns alone.
+MLA_HOST_DEVICE constexpr int raw_strip_bytes(const Config& c) {
+  if (c.wave_split == WaveSplit::weights) return c.mfma * kNopeDim;
+  return c.mfma * kRowBytes + 512;
+}
 MLA_HOST_DEVICE constexpr int raw_bytes(const Config& c) {
   if (c.load_path != LoadPath::direct) return 0;
-  return c.waves * sets_in_flight(c) * gathered_strips(c) * raw_strip_bytes(c);
+  const int strips =
+      c.wave_split == WaveSplit::weights ? strips_per_tile(c) : c.waves * gathered_strips(c);
+  return sets_in_flight(c) * strips * raw_strip_bytes(c);
 }
 // Tiles: private to each wave with WaveSplit::keys, shared otherwise.
 MLA_HOST_DEVICE constexpr int tiles_bytes(const Config& c) {
   return (c.wave_split == WaveSplit::keys ? c.waves : c.stages) * tile_bytes(c);
 }
-// Scores that the waves exchange (columns), or the masks of the keys (heads).
+// With WaveSplit::weights: the weights of a tile in bf16 (before them, what waves that share a
+// strip scored of each other's heads), then each wave's statistics of its heads, and a flag of
+// each.
+MLA_HOST_DEVICE constexpr int weights_bytes(const Config& c) {
+  const int weights = c.block_k * c.block_h * 2;
+  const int scores = sharers(c) > 1 ? c.block_k * c.block_h * 4 : 0;
+  return c.stages * (weights > scores ? weights : scores);
+}
+MLA_HOST_DEVICE constexpr int statistics_bytes(const Config& c) {
+  return c.waves * c.block_h / sharers(c) * 4 * 2 + (c.waves * 4 + 15) / 16 * 16;
+}
+// Scores that the waves exchange (columns), their weights, or the masks of the keys (heads).
 MLA_HOST_DEVICE constexpr int exchange_bytes(const Config& c) {
   if (c.wave_split == WaveSplit::columns && c.waves > 1)
     return c.stages * c.block_k * c.block_h * 4;
+  if (c.wave_split == WaveSplit::weights) return weights_bytes(c) + statistics_bytes(c);
   if (c.wave_split == WaveSplit::heads) return c.stages * 16 * ((strips_per_tile(c) + 3) / 4);
   return 0;
 }
@@ -256,19 +283,23 @@ MLA_HOST_DEVICE constexpr int lds_bytes(const Config& c) {
 // Whether the kernel can be instantiated at all, whatever the arch: no forgotten field, shapes that
 // divide.
 MLA_HOST_DEVICE constexpr bool valid(const Config& c) {
-  const bool known = (c.block_h == 16 || c.block_h == 32 || c.block_h == 64 || c.block_h == 128) &&
-                     (c.block_k == 16 || c.block_k == 32 || c.block_k == 64 || c.block_k == 128) &&
-                     (c.waves == 1 || c.waves == 2 || c.waves == 4 || c.waves == 8) &&
-                     (c.mfma == 16 || c.mfma == 32) && (c.stages == 1 || c.stages == 2) &&
-                     (c.prefetch >= 1 && c.prefetch <= 3) &&
-                     (c.load_width == 4 || c.load_width == 8 || c.load_width == 16) &&
-                     (c.waves_per_eu >= 1 && c.waves_per_eu <= 8) &&
-                     (c.rescale_threshold == -1 || c.rescale_threshold >= 1);
+  const bool eight = c.block_h == 8 && c.wave_split == WaveSplit::weights;
+  const bool known =
+      (eight || c.block_h == 16 || c.block_h == 32 || c.block_h == 64 || c.block_h == 128) &&
+      (c.block_k == 16 || c.block_k == 32 || c.block_k == 64 || c.block_k == 128) &&
+      (c.waves == 1 || c.waves == 2 || c.waves == 4 || c.waves == 8) &&
+      (c.mfma == 16 || c.mfma == 32) && (c.stages == 1 || c.stages == 2) &&
+      (c.prefetch >= 1 && c.prefetch <= 3) &&
+      (c.load_width == 4 || c.load_width == 8 || c.load_width == 16) &&
+      (c.waves_per_eu >= 1 && c.waves_per_eu <= 8) &&
+      (c.unroll == 8 ||
+       (c.unroll == 1 && c.wave_split == WaveSplit::weights && c.load_path == LoadPath::direct)) &&
+      (c.rescale_threshold == -1 || c.rescale_threshold >= 1);
   const bool chosen = static_cast<int>(c.wave_split) != 0 && static_cast<int>(c.dequantise) != 0 &&
                       static_cast<int>(c.load_path) != 0 && static_cast<int>(c.lds_layout) != 0 &&
                       static_cast<int>(c.query_in) != 0 && static_cast<int>(c.value_read) != 0;
   if (!known || !chosen) return false;
-  if (c.block_k < c.mfma || c.block_h < c.mfma) return false;
+  if (c.block_k < c.mfma || (c.block_h < c.mfma && !eight)) return false;
   if (c.dequantise == Dequantise::at_use && c.wave_split != WaveSplit::keys) return false;
   if (c.load_path == LoadPath::registers && c.load_width == 4) return false;
   // Deeper needs more registers, or scalar registers for addresses, than a wave has.
@@ -285,6 +316,10 @@ MLA_HOST_DEVICE constexpr bool valid(const Config& c) {
     case WaveSplit::columns:
       return c.waves > 1 && strips_per_tile(c) % c.waves == 0 &&
              kHeadDim / panel_columns(c) % c.waves == 0;
+    case WaveSplit::weights:
+      return c.waves > 1 && c.query_in == QueryIn::lds &&
+             (strips_per_tile(c) % c.waves == 0 ||
+              (c.waves == 2 * strips_per_tile(c) && c.block_h >= 16));
   }
   return false;
 }

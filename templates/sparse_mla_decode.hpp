@@ -14,11 +14,11 @@
 // un-normalised partial results for sparse_mla_reduce.
 
 #include "sparse_mla_pipeline.hpp"
+#ifdef MLA_HAS_WEIGHTS
+#include "sparse_mla_weights.hpp"
+#endif
 
 namespace mla {
-
-constexpr float kLog2E = 1.4426950408889634f;
-constexpr float kLn2 = 0.6931471805599453f;
 
 // What a wave knows of its heads so far.
 template <Config c>
@@ -332,9 +332,7 @@ MLA_DEVICE void write_result(const DecodeArgs& args, const Attention<c>& a, int 
 
 // Grid: decode_grid(). Workgroup: threads(c, kLanes). LDS: lds_bytes(c).
 template <Config c>
-MLA_DEVICE void sparse_mla_decode(const DecodeArgs& args) {
-  static_assert(valid(c),
-                "this Config has a field that is missing, unknown, or does not fit the others");
+MLA_DEVICE void decode_by_scores(const DecodeArgs& args) {
   using A = Attention<c>;
   const Dim3 group = workgroup_id();
   const int token = static_cast<int>(group.x), split = static_cast<int>(group.z), wave = wave_id();
@@ -394,6 +392,24 @@ MLA_DEVICE void sparse_mla_decode(const DecodeArgs& args) {
   MLA_UNROLL for (auto& sum : a.exact) combine_sum(sum);
   if constexpr (c.wave_split == WaveSplit::keys && c.waves > 1) merge_waves<c>(a, raw, wave);
   write_result<c>(reload(args), a, token, head0, split, splits, wave, has_tiles);
+}
+
+template <Config c>
+MLA_DEVICE void sparse_mla_decode(const DecodeArgs& args) {
+  static_assert(valid(c),
+                "this Config has a field that is missing, unknown, or does not fit the others");
+#ifdef MLA_HAS_WEIGHTS
+  if constexpr (c.wave_split == WaveSplit::weights) {
+    decode_by_weights<c>(args);
+  } else {
+    decode_by_scores<c>(args);
+  }
+#else
+  static_assert(c.wave_split != WaveSplit::weights,
+                "this machine's matrix instructions read no operand from LDS: choose another "
+                "wave_split than weights");
+  decode_by_scores<c>(args);
+#endif
 }
 
 }  // namespace mla

@@ -6,6 +6,9 @@
 
 namespace mla {
 
+constexpr float kLog2E = 1.4426950408889634f;
+constexpr float kLn2 = 0.6931471805599453f;
+
 // The tiles a wave or workgroup walks: both scopes' tiles are numbered through, main first.
 struct TileWalk {
   int next;
@@ -100,14 +103,18 @@ MLA_DEVICE void refill(Pipeline<c>& p, int set) {
   if constexpr (Pipeline<c>::kOverwrites && c.prefetch > 1) gather_next<c>(p, set);
 }
 
-// Calls step(rows, set) for each tile of the walk.
-template <Config c, typename Step>
-MLA_DEVICE void for_each_tile(Pipeline<c>& p, Step step) {
-  using P = Pipeline<c>;
-  TileWalk walk = p.walk;
+// Starts the loads that run ahead of the first tile.
+template <Config c>
+MLA_DEVICE void start(Pipeline<c>& p) {
   look_ahead<c>(p);
+  MLA_UNROLL for (int set = 0; set < c.prefetch - 1; ++set) gather_next<c>(p, set);
+}
+
+// Calls step(rows, set) for each tile of `walk`, the pipeline having been started at its beginning.
+template <Config c, typename Step>
+MLA_DEVICE void for_each_tile(Pipeline<c>& p, TileWalk walk, Step step) {
+  using P = Pipeline<c>;
   constexpr int kAhead = c.prefetch - 1;
-  MLA_UNROLL for (int set = 0; set < kAhead; ++set) gather_next<c>(p, set);
   while (walk.next < walk.end) {
     MLA_UNROLL for (int set = 0; set < P::kSets; ++set) {
       if (walk.next >= walk.end) break;
@@ -117,6 +124,12 @@ MLA_DEVICE void for_each_tile(Pipeline<c>& p, Step step) {
       walk.next += walk.step;
     }
   }
+}
+template <Config c, typename Step>
+MLA_DEVICE void for_each_tile(Pipeline<c>& p, Step step) {
+  const TileWalk walk = p.walk;
+  start<c>(p);
+  for_each_tile<c>(p, walk, step);
 }
 
 }  // namespace mla

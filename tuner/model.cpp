@@ -42,10 +42,13 @@ Counts estimate(const Arch& arch, const Config& c, double gathered) {
   const double elements = gathered * kHeadDim / lanes;
   const double heads = c.block_h / (c.wave_split == WaveSplit::heads ? c.waves : 1.0);
   const double uses = c.dequantise == Dequantise::at_use ? 2 : 1;
-  const double value_columns = kHeadDim / (c.wave_split == WaveSplit::columns ? c.waves : 1.0);
+  const bool by_columns =
+      c.wave_split == WaveSplit::columns || c.wave_split == WaveSplit::weights;
+  const double value_columns = kHeadDim / (by_columns ? c.waves : 1.0);
+  const double weighed = c.wave_split == WaveSplit::weights ? gathered : c.block_k;
   const double reads_per_lane = c.value_read == ValueRead::strided ? 1 : 4;
   Counts n;
-  n.valu = elements * uses + 8 * c.block_k * heads / lanes;
+  n.valu = elements * uses + 8 * weighed * heads / lanes;
   n.lds = elements * uses / 4 + c.block_k * value_columns / lanes / reads_per_lane;
   return n;
 }
@@ -60,6 +63,7 @@ Step step_of(const Arch& arch, const Config& c, const Resources& use) {
   step.matrix = flops / (arch.matrix_rate / limits.simds_per_cu);
   step.bytes = gathered * (kRowBytes + kScaleBytes + 4);
   if (c.wave_split != WaveSplit::keys) step.barriers = c.stages == 1 ? 2 : 1;
+  if (c.wave_split == WaveSplit::weights) step.barriers += mla::sharers(c);
 
   Counts n = estimate(arch, c, gathered);
   if (use.mfma > 0 && use.valu >= 0 && use.lds >= 0) {

@@ -25,6 +25,7 @@ constexpr Config kColumns{.block_h = 16,
                           .query_in = QueryIn::lds,
                           .value_read = ValueRead::transposing,
                           .waves_per_eu = 1,
+                          .unroll = 8,
                           .rescale_threshold = 8};
 
 // One release's hipRTC, or NVRTC where the release is empty.

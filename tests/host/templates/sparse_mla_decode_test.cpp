@@ -33,6 +33,7 @@ constexpr Config kColumns{.block_h = 16,
                           .query_in = QueryIn::registers,
                           .value_read = ValueRead::transposing,
                           .waves_per_eu = 1,
+                          .unroll = 8,
                           .rescale_threshold = 8};
 
 template <typename Change>
@@ -49,6 +50,12 @@ constexpr Config kHeads = with([](Config& c) {
   c.wave_split = WaveSplit::heads;
   c.block_h = 64;
   c.block_k = 32;  // two strips among four waves: each gathers half of one
+});
+
+constexpr Config kWeights = with([](Config& c) {
+  c.wave_split = WaveSplit::weights;
+  c.query_in = QueryIn::lds;
+  c.lds_layout = LdsLayout::swizzled;
 });
 
 struct Variant {
@@ -112,6 +119,31 @@ const Variant kVariants[] = {
                                       c.value_read = ValueRead::strided;
                                     },
                                     kHeads)},
+    {"Weights", kWeights},
+    {"WeightsEightHeadsTwoStages", with(
+                                       [](Config& c) {
+                                         c.block_h = 8;
+                                         c.stages = 2;
+                                         c.rescale_threshold = -1;
+                                       },
+                                       kWeights)},
+    {"WeightsTwoWavesAStripDirect", with(
+                                        [](Config& c) {
+                                          c.waves = 8;
+                                          c.block_h = 32;
+                                          c.load_path = LoadPath::direct;
+                                          c.unroll = 1;
+                                        },
+                                        kWeights)},
+    {"WeightsTwoStripsAWave", with(
+                                  [](Config& c) {
+                                    c.block_k = 128;
+                                    c.block_h = 64;
+                                    c.load_path = LoadPath::direct;
+                                    c.rescale_threshold = 1;
+                                    c.prefetch = 1;
+                                  },
+                                  kWeights)},
 };
 
 std::string compile(const std::string& source, const TemporaryFolder& folder,

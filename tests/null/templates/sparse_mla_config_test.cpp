@@ -21,6 +21,7 @@ constexpr Config kGood{.block_h = 16,
                        .query_in = QueryIn::registers,
                        .value_read = ValueRead::transposing,
                        .waves_per_eu = 2,
+                       .unroll = 8,
                        .rescale_threshold = 8};
 static_assert(valid(kGood));
 

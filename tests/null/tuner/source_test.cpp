@@ -22,6 +22,7 @@ constexpr Launch kLaunch{
                .query_in = QueryIn::lds,
                .value_read = ValueRead::strided,
                .waves_per_eu = 2,
+               .unroll = 8,
                .rescale_threshold = -1},
     .splits = {.split_main = 0, .split_extra = 8, .split_map = SplitMap::strided},
     .reduce = {.block_h = 4, .waves = 2},
@@ -45,6 +46,7 @@ constexpr mla::Config kConfig{
     .query_in = mla::QueryIn::lds,
     .value_read = mla::ValueRead::strided,
     .waves_per_eu = 2,
+    .unroll = 8,
     .rescale_threshold = -1,
 };
 

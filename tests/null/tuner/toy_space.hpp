@@ -42,6 +42,7 @@ parameters:
   query_in: {changes: code, enum: QueryIn, values: [lds]}
   value_read: {changes: code, enum: ValueRead, values: [permuting]}
   waves_per_eu: {changes: code, values: [1]}
+  unroll: {changes: code, values: [8]}
   rescale_threshold: {changes: code, values: [8]}
   split_main: {changes: launch, values: [0, 1]}
   split_extra: {changes: launch, values: [1, 4, 16]}

@@ -1,0 +1,505 @@
+#pragma once
+
+// sm_90: the verbs of WaveSplit::weights, by the warpgroup matrix instruction (wgmma).
+//
+// Four warps multiply together. Both products are transposed, so that the 64 rows of the
+// instruction are keys or output columns and its columns are the heads, of which there are few:
+//   scores (keys x heads)  = K (keys x 512, from registers) Q^T (512 x heads, from LDS)
+//   out^T (columns x heads) += V^T (columns x keys, from LDS) P (keys x heads, from LDS)
+// Lane l of the group's warp w holds rows 16 w + l / 4 and that + 8, and heads 8 t + 2 (l % 4) and
+// the next, for each t. The tile lies in LDS as eight groups of 64 columns, 128 bytes a key, in the
+// 128-byte swizzle; the same bytes would serve as either operand. Layouts of registers, of LDS and
+// of its descriptors: PTX ISA, "wgmma.mma_async".
+
+#include "machine_sm90_products.hpp"
+
+namespace mla {
+
+template <Config c>
+struct TeamShape {
+  static_assert(c.waves % 4 == 0,
+                "sm_90 multiplies with four waves at a time: choose waves 4 or 8");
+  static_assert(c.lds_layout == LdsLayout::swizzled && c.value_read == ValueRead::transposing,
+                "sm_90 reads swizzled tiles, transposing, with wave_split weights");
+  static_assert(c.block_h <= 64);
+  static constexpr int kTeams = c.waves / 4;
+  static constexpr int kBlocks = kGroups / kTeams;  // blocks of 64 columns of a warp's team
+  static constexpr int kHeadPairs = c.block_h / 8;
+};
+
+// ---- the instruction ----
+
+MLA_DEVICE void matrix_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+MLA_DEVICE void matrix_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+template <int kPending>
+MLA_DEVICE void matrix_wait() {
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
+}
+// Makes what this lane wrote to LDS visible to wgmma, once a barrier has been passed.
+MLA_DEVICE void publish_to_matrix_unit() {
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+template <Config c>
+MLA_DEVICE bool any_wave(bool condition, LdsPtr /*flags*/) {
+  return __syncthreads_or(condition) != 0;
+}
+
+enum class Swizzle : unsigned { none = 0, of_128 = 1, of_64 = 2, of_32 = 3 };
+// An operand in LDS: its descriptor in two halves, of which only the address ever changes.
+// `leading` and `stride` are the distances in bytes between groups of eight rows, along the
+// contiguous dimension and along the other.
+struct Operand {
+  unsigned low;
+  unsigned high;
+};
+MLA_DEVICE Operand operand_at(LdsPtr p, unsigned leading, unsigned stride, Swizzle swizzle) {
+  return {p >> 4 | leading >> 4 << 16, stride >> 4 | static_cast<unsigned>(swizzle) << 30};
+}
+MLA_DEVICE unsigned long long descriptor(const Operand& o, int chunks_on) {
+  unsigned long long d;
+  asm("mov.b64 %0, {%1, %2};"
+      : "=l"(d)
+      : "r"(o.low + static_cast<unsigned>(chunks_on)), "r"(o.high));
+  return d;
+}
+
+// d (64 x N) += A (64 x 16) B (16 x N); A four registers.
+template <int N>
+MLA_DEVICE void wgmma_registers(float* d, const uint4& a, unsigned long long b) {
+  if constexpr (N == 8) {
+    asm volatile(
+        "wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+        "%8, 1, 1, 1, 0;"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "l"(b));
+  } else if constexpr (N == 16) {
+    asm volatile(
+        "wgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16 {%0, %1, %2, %3, %4, %5, %6, %7}, "
+        "{%8, %9, %10, %11}, %12, 1, 1, 1, 0;"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]),
+          "+f"(d[7])
+        : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "l"(b));
+  } else if constexpr (N == 32) {
+    asm volatile(
+        "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 {%0, %1, %2, %3, %4, %5, %6, %7, "
+        "%8, %9, %10, %11, %12, %13, %14, %15}, {%16, %17, %18, %19}, %20, 1, 1, 1, 0;"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]),
+          "+f"(d[7]), "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]),
+          "+f"(d[14]), "+f"(d[15])
+        : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "l"(b));
+  } else {
+    static_assert(N == 64);
+    asm volatile(
+        "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {%0, %1, %2, %3, %4, %5, %6, %7, "
+        "%8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, "
+        "%26, %27, %28, %29, %30, %31}, {%32, %33, %34, %35}, %36, 1, 1, 1, 0;"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]),
+          "+f"(d[7]), "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]),
+          "+f"(d[14]), "+f"(d[15]), "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]),
+          "+f"(d[21]), "+f"(d[22]), "+f"(d[23]), "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]),
+          "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31])
+        : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "l"(b));
+  }
+}
+// The same with A and B in LDS, the rows of A and the columns of B each contiguous.
+template <int N>
+MLA_DEVICE void wgmma_lds(float* d, unsigned long long a, unsigned long long b) {
+  if constexpr (N == 8) {
+    asm volatile(
+        "wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 {%0, %1, %2, %3}, %4, %5, 1, 1, 1, "
+        "1, 1;"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "l"(a), "l"(b));
+  } else if constexpr (N == 16) {
+    asm volatile(
+        "wgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16 {%0, %1, %2, %3, %4, %5, %6, %7}, "
+        "%8, %9, 1, 1, 1, 1, 1;"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]),
+          "+f"(d[7])
+        : "l"(a), "l"(b));
+  } else if constexpr (N == 32) {
+    asm volatile(
+        "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 {%0, %1, %2, %3, %4, %5, %6, %7, "
+        "%8, %9, %10, %11, %12, %13, %14, %15}, %16, %17, 1, 1, 1, 1, 1;"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]),
+          "+f"(d[7]), "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]),
+          "+f"(d[14]), "+f"(d[15])
+        : "l"(a), "l"(b));
+  } else {
+    static_assert(N == 64);
+    asm volatile(
+        "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {%0, %1, %2, %3, %4, %5, %6, %7, "
+        "%8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, "
+        "%26, %27, %28, %29, %30, %31}, %32, %33, 1, 1, 1, 1, 1;"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]),
+          "+f"(d[7]), "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]),
+          "+f"(d[14]), "+f"(d[15]), "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]),
+          "+f"(d[21]), "+f"(d[22]), "+f"(d[23]), "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]),
+          "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31])
+        : "l"(a), "l"(b));
+  }
+}
+
+// Four 8 x 8 tiles of bf16 as operand A holds them: lane l names row l % 8 of tile l / 8.
+MLA_DEVICE void write_matrices(LdsPtr row, const uint4& v) {
+  asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(row),
+               "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w)
+               : "memory");
+}
+
+// ---- what a lane holds ----
+
+template <Config c>
+struct AllHeads {
+  static constexpr int kCount = c.block_h / 4;  // heads 8 (i / 2) + 2 lane_part() + i % 2
+  float v[kCount];
+};
+// The heads whose weights this wave makes, counted from the first of them.
+template <Config c>
+struct OwnHeads {
+  static constexpr int kHeads = c.block_h / sharers(c);
+  static constexpr int kCount = kHeads / 4;
+  float v[kCount];
+};
+template <Config c>
+struct StripScores {
+  float v[c.block_h / 2];  // [eight heads][key lane_row(), the same + 8][head 2 lane_part(), next]
+};
+template <Config c>
+struct OwnScores {
+  float v[OwnHeads<c>::kHeads / 2];
+};
+template <Config c>
+struct HeadColumns {
+  float v[TeamShape<c>::kBlocks][c.block_h / 2];  // [block of 64 columns], rows being columns
+};
+MLA_DEVICE int head_of_all(int i) { return i / 2 * 8 + 2 * lane_part() + i % 2; }
+MLA_DEVICE bool speaks_for_all_heads() { return lane_row() == 0; }
+// By value: a choice between elements of an array would put the array in memory.
+MLA_DEVICE float choose_value(bool first, float a, float b) { return first ? a : b; }
+// Of all heads, the own ones of the waves whose number among the sharers of their strip is `share`.
+template <Config c>
+MLA_DEVICE OwnHeads<c> own_part(const AllHeads<c>& all, int share) {
+  OwnHeads<c> own;
+  MLA_UNROLL for (int i = 0; i < OwnHeads<c>::kCount; ++i) {
+    own.v[i] = choose_value(sharers(c) == 1 || share == 0, all.v[i],
+                            all.v[i + OwnHeads<c>::kCount * (sharers(c) - 1)]);
+  }
+  return own;
+}
+template <Config c>
+MLA_DEVICE void set_part(AllHeads<c>& all, int share, const OwnHeads<c>& own) {
+  MLA_UNROLL for (int i = 0; i < OwnHeads<c>::kCount; ++i) all.v[share * OwnHeads<c>::kCount + i] =
+      own.v[i];
+}
+
+template <Config c>
+MLA_DEVICE void clear(StripScores<c>& s) {
+  MLA_UNROLL for (float& x : s.v) x = 0;
+}
+template <Config c>
+MLA_DEVICE void clear(HeadColumns<c>& o) {
+  MLA_UNROLL for (auto& block : o.v) { MLA_UNROLL for (float& x : block) x = 0; }
+}
+template <Config c>
+MLA_DEVICE void multiply(HeadColumns<c>& o, const AllHeads<c>& factor) {
+  MLA_UNROLL for (auto& block : o.v) {
+    MLA_UNROLL for (int i = 0; i < c.block_h / 2; ++i) block[i] *= factor.v[i / 4 * 2 + i % 2];
+  }
+}
+
+// ---- scores ----
+
+// Queries as operand B: eight groups, a head 128 bytes, swizzled; the columns of a group in the
+// order in which lanes hold those of the keys. Rows past the last head repeat it.
+template <Config c>
+MLA_DEVICE void share_queries(const void* q, long long head_stride, int heads, LdsPtr region,
+                              int wave) {
+  // A thread takes the same four columns of every so manieth head.
+  constexpr unsigned kQuads = kHeadDim / 4, kStep = c.waves * kLanes / kQuads;
+  const unsigned thread = static_cast<unsigned>(wave * kLanes + lane_id()), quad = thread % kQuads;
+  const unsigned g = quad / 16, i = quad / 4 % 4, part = quad % 4;
+  const unsigned width = static_cast<unsigned>(operand_width<c>(g == kGroups - 1));
+  const unsigned column = (4 * i / width * 4 + part) * width + 4 * i % width;
+  const GlobalPtr from = static_cast<GlobalPtr>(q) + 2 * (g * kGroupDim + column);
+  MLA_UNROLL for (unsigned n = 0; n < c.block_h / kStep; ++n) {
+    const unsigned head = n * kStep + thread / kQuads, last = static_cast<unsigned>(heads - 1);
+    const uint2 four = global_read<uint2>(from + 2 * head_stride * (head < last ? head : last));
+    const LdsPtr row = region + g * c.block_h * 128 + head * 128;
+    lds_write(row + ((32 * i + 4 * part) ^ head % 8 * 16), four.x);
+    lds_write(row + ((32 * i + 16 + 4 * part) ^ head % 8 * 16), four.y);
+  }
+}
+// The column of a group that lies at `place` of its 64 in the tile: the order in which a lane's
+// fragment is multiplied is kept in the tile, so that the same registers serve both.
+template <Config c>
+MLA_DEVICE unsigned column_at(unsigned place, bool rope) {
+  const unsigned width = static_cast<unsigned>(operand_width<c>(rope));
+  const unsigned e = place / 16 * 4 + place / 8 % 2 * 2 + place % 2, part = place / 2 % 4;
+  return (e / width * 4 + part) * width + e % width;
+}
+// Operand A of step i.
+template <Config c>
+MLA_DEVICE uint4 operand_a(const KeyFragment<c>& k, int i) {
+  return {k.steps[0][i].x, k.steps[1][i].x, k.steps[0][i].y, k.steps[1][i].y};
+}
+// Group g of a strip into the tile.
+template <Config c>
+MLA_DEVICE void keep_keys(LdsPtr tile, int strip, int g, const KeyFragment<c>& k) {
+  const int lane = here(lane_id()), key = lane % 16, half = lane / 16;
+  const LdsPtr row = tile + static_cast<unsigned>((strip * 16 + key) * 128 + g * c.block_k * 128);
+  MLA_UNROLL for (int i = 0; i < 4; ++i) {
+    const unsigned byte =
+        static_cast<unsigned>((2 * i + half) * 16) ^ static_cast<unsigned>(key % 8 * 16);
+    write_matrices(row + byte, operand_a<c>(k, i));
+  }
+}
+// scores += K Q^T over one group of 64 columns. `k` is read until settle() has been called for it.
+template <Config c>
+MLA_DEVICE void begin_multiply(StripScores<c>& s, const KeyFragment<c>& k, LdsPtr queries, int g) {
+  const Operand b = operand_at(queries, 16, 1024, Swizzle::of_128);
+  matrix_fence();
+  MLA_UNROLL for (int i = 0; i < 4; ++i) {
+    wgmma_registers<c.block_h>(s.v, operand_a<c>(k, i), descriptor(b, g * c.block_h * 8 + 2 * i));
+  }
+  matrix_commit();
+}
+// The same by this warp's own instruction, which has rows and results in the same lanes.
+template <Config c>
+MLA_DEVICE void multiply_alone(StripScores<c>& s, const KeyFragment<c>& k, LdsPtr queries, int g) {
+  const LdsPtr head = queries + g * c.block_h * 128 + lane_row() * 128;
+  MLA_UNROLL for (int i = 0; i < 4; ++i) {
+    const uint4 a = operand_a<c>(k, i);
+    MLA_UNROLL for (int t = 0; t < c.block_h / 8; ++t) {
+      const auto word = [&](int byte) MLA_LAMBDA {
+        return lds_read<unsigned>(head + t * 1024 +
+                                  (static_cast<unsigned>(32 * i + byte + 4 * lane_part()) ^
+                                   static_cast<unsigned>(lane_row() * 16)));
+      };
+      mma(s.v + 4 * t, a, word(0), word(16));
+    }
+  }
+}
+// Waits until at most kPending of what begin_multiply() began are under way, `k` not among them.
+template <Config c, int kPending>
+MLA_DEVICE void settle(StripScores<c>& s, KeyFragment<c>& k) {
+  matrix_wait<kPending>();
+  MLA_UNROLL for (auto& row : k.steps) {
+    MLA_UNROLL for (uint2& w : row) asm volatile("" : "+r"(w.x), "+r"(w.y)::"memory");
+  }
+  if constexpr (kPending == 0) {
+    MLA_UNROLL for (float& x : s.v) asm volatile("" : "+f"(x)::"memory");
+  }
+}
+template <Config c>
+MLA_DEVICE bool needs_care(const RawStrip<c>& raw, const StripScores<c>& s) {
+  if (raw.large) return true;
+  bool nan = has_bad_scale<c>(raw);
+  MLA_UNROLL for (float x : s.v) nan |= x != x;
+  if (raw.format != Fp8Format::ocp) return any_lane(nan) || has_nan<c>(raw, 0);
+  return any_lane(nan || (raw.nan & 0x80808080u) != 0);
+}
+// What the sharers of a strip scored of each other's heads goes through LDS, `region` being that of
+// the tile; the caller puts a barrier between the two.
+template <Config c>
+MLA_DEVICE void send_scores(LdsPtr region, const StripScores<c>& s, int wave, int share) {
+  if constexpr (sharers(c) == 1) return;
+  constexpr int kHalf = c.block_h / 4;
+  MLA_UNROLL for (int i = 0; i < kHalf; i += 4) {
+    const auto theirs = [&](int n)
+                            MLA_LAMBDA { return choose_value(share == 0, s.v[kHalf + n], s.v[n]); };
+    lds_write(
+        region + static_cast<unsigned>(((wave * kHalf + i) * kLanes + here(lane_id()) * 4) * 4),
+        float4{theirs(i), theirs(i + 1), theirs(i + 2), theirs(i + 3)});
+  }
+}
+template <Config c>
+MLA_DEVICE void receive_scores(LdsPtr region, const StripScores<c>& s, OwnScores<c>& own, int wave,
+                               int share) {
+  if constexpr (sharers(c) == 1) {
+    MLA_UNROLL for (int i = 0; i < c.block_h / 2; ++i) own.v[i] = s.v[i];
+    return;
+  }
+  constexpr int kHalf = c.block_h / 4;
+  const int other = wave ^ strips_per_tile(c);
+  MLA_UNROLL for (int i = 0; i < kHalf; i += 4) {
+    const float4 x = lds_read<float4>(
+        region + static_cast<unsigned>(((other * kHalf + i) * kLanes + here(lane_id()) * 4) * 4));
+    const auto mine = [&](int n)
+                          MLA_LAMBDA { return choose_value(share == 0, s.v[n], s.v[kHalf + n]); };
+    own.v[i] = mine(i) + x.x;
+    own.v[i + 1] = mine(i + 1) + x.y;
+    own.v[i + 2] = mine(i + 2) + x.z;
+    own.v[i + 3] = mine(i + 3) + x.w;
+  }
+}
+template <Config c>
+MLA_DEVICE void mask(OwnScores<c>& s, unsigned keys) {
+  if (keys == 0xffffu) return;
+  const unsigned mine = keys >> lane_row();
+  MLA_UNROLL for (int i = 0; i < OwnHeads<c>::kHeads / 2; ++i) s.v[i] =
+      (mine >> (i / 2 % 2 * 8) & 1u) != 0 ? s.v[i] : -infinity();
+}
+template <Config c>
+MLA_DEVICE void raise_to_max(OwnHeads<c>& partial, const OwnScores<c>& s) {
+  MLA_UNROLL for (int i = 0; i < OwnHeads<c>::kHeads / 2; ++i) {
+    float& x = partial.v[i / 4 * 2 + i % 2];
+    x = maximum(x, s.v[i]);
+  }
+}
+template <Config c>
+MLA_DEVICE void combine_max(OwnHeads<c>& p) {
+  MLA_UNROLL for (float& x : p.v) {
+    MLA_UNROLL for (int bit = 4; bit < kLanes; bit *= 2) x = maximum(x, from_lane_xor(x, bit));
+  }
+}
+template <Config c>
+MLA_DEVICE void combine_sum(OwnHeads<c>& p) {
+  MLA_UNROLL for (float& x : p.v) {
+    MLA_UNROLL for (int bit = 4; bit < kLanes; bit *= 2) x += from_lane_xor(x, bit);
+  }
+}
+// A number for each own head through LDS.
+template <Config c>
+MLA_DEVICE void write_heads(LdsPtr p, const OwnHeads<c>& h) {
+  if (!speaks_for_all_heads()) return;
+  MLA_UNROLL for (int i = 0; i < OwnHeads<c>::kCount; i += 2)
+      lds_write(p + static_cast<unsigned>(4 * head_of_all(i)), float2{h.v[i], h.v[i + 1]});
+}
+template <Config c>
+MLA_DEVICE OwnHeads<c> read_heads(LdsPtr p) {
+  OwnHeads<c> h;
+  MLA_UNROLL for (int i = 0; i < OwnHeads<c>::kCount; i += 2) {
+    const float2 two = lds_read<float2>(p + static_cast<unsigned>(4 * head_of_all(i)));
+    h.v[i] = two.x;
+    h.v[i + 1] = two.y;
+  }
+  return h;
+}
+
+// ---- weights ----
+
+// A key's weights follow each other: rows of 2 * block_h bytes, whose 16-byte chunks are swizzled
+// as wide as the row is.
+template <Config c>
+constexpr Swizzle kWeightSwizzle = c.block_h == 64   ? Swizzle::of_128
+                                   : c.block_h == 32 ? Swizzle::of_64
+                                   : c.block_h == 16 ? Swizzle::of_32
+                                                     : Swizzle::none;
+template <Config c>
+MLA_DEVICE LdsPtr weight_at(LdsPtr weights, int key, int head) {
+  const unsigned byte = static_cast<unsigned>(key * c.block_h * 2 + head * 2);
+  return weights + (byte ^ (byte >> 3 & static_cast<unsigned>((c.block_h / 8 - 1) * 16)));
+}
+// exp2(score * scale - offset) as bf16 into the weights of the tile. The lane's share of `sum`
+// grows by what bf16 kept, that of `exact` by the whole.
+template <Config c>
+MLA_DEVICE void weigh(const OwnScores<c>& s, float scale, const OwnHeads<c>& offset,
+                      OwnHeads<c>& sum, OwnHeads<c>& exact, LdsPtr weights, int strip, int share) {
+  const int lane = here(lane_id());
+  MLA_UNROLL for (int i = 0; i < OwnHeads<c>::kHeads / 2; i += 2) {
+    const int head = i / 4 * 2;
+    const float low = exp2_fast(fmaf(s.v[i], scale, -offset.v[head]));
+    const float high = exp2_fast(fmaf(s.v[i + 1], scale, -offset.v[head + 1]));
+    const unsigned pair = pack_bf16(low, high);
+    exact.v[head] += low;
+    exact.v[head + 1] += high;
+    sum.v[head] += __uint_as_float(pair << 16);
+    sum.v[head + 1] += __uint_as_float(pair & 0xffff0000u);
+    lds_write(weight_at<c>(weights, strip * 16 + i / 2 % 2 * 8 + lane / 4,
+                           share * OwnHeads<c>::kHeads + i / 4 * 8 + lane % 4 * 2),
+              pair);
+  }
+}
+
+// ---- output ----
+
+// out^T += V^T P over the tile, for the columns of this warp's team. Under way until finish().
+template <Config c>
+MLA_DEVICE void begin_accumulate(HeadColumns<c>& o, LdsPtr tile, LdsPtr weights, int wave) {
+  constexpr unsigned kRow = c.block_h * 2;
+  // Without a swizzle the two distances of a contiguous-by-columns operand change places.
+  constexpr unsigned kLeading = kWeightSwizzle<c> == Swizzle::none ? 8 * kRow : 16;
+  constexpr unsigned kStride = kWeightSwizzle<c> == Swizzle::none ? 16 : 8 * kRow;
+  const int first = TeamShape<c>::kTeams == 1 ? 0 : wave / 4 * TeamShape<c>::kBlocks;
+  const Operand a = operand_at(tile + static_cast<unsigned>(first * c.block_k * 128),
+                               c.block_k * 128, 1024, Swizzle::of_128);
+  const Operand b = operand_at(weights, kLeading, kStride, kWeightSwizzle<c>);
+  matrix_fence();
+  MLA_UNROLL for (int step = 0; step < c.block_k / 16; ++step) {
+    MLA_UNROLL for (int block = 0; block < TeamShape<c>::kBlocks; ++block) {
+      wgmma_lds<c.block_h>(o.v[block], descriptor(a, block * c.block_k * 8 + step * 128),
+                           descriptor(b, step * static_cast<int>(kRow)));
+    }
+  }
+  matrix_commit();
+}
+template <Config c>
+MLA_DEVICE void finish(HeadColumns<c>& o) {
+  matrix_wait<0>();
+  MLA_UNROLL for (auto& block : o.v) {
+    MLA_UNROLL for (float& x : block) asm volatile("" : "+f"(x)::"memory");
+  }
+}
+
+// The column that element i of a block belongs to.
+template <Config c>
+MLA_DEVICE unsigned column_of(int wave, int block, int i) {
+  const unsigned w = static_cast<unsigned>(wave), row = static_cast<unsigned>(lane_row());
+  const unsigned g = w / 4 * TeamShape<c>::kBlocks + static_cast<unsigned>(block);
+  return g * kGroupDim +
+         column_at<c>(w % 4 * 16 + row + static_cast<unsigned>(i / 2 % 2 * 8), g == kGroups - 1);
+}
+// Rows of `Element` through LDS, as many at a time as the tiles' place holds, so that they leave in
+// whole runs; `value` makes one of a number and its place in AllHeads, `write` takes four of a row.
+template <Config c, typename Element, typename Value, typename Write>
+MLA_DEVICE void write_rows(const HeadColumns<c>& o, int heads, LdsPtr scratch, int wave,
+                           Value value, Write write) {
+  constexpr unsigned kElement = sizeof(Element), kRow = kHeadDim * kElement + 16;
+  constexpr int kFit = tiles_bytes(c) / static_cast<int>(kRow) / 8 * 8;
+  constexpr int kRows = kFit < c.block_h ? (kFit >= 32 ? 32 : kFit >= 16 ? 16 : 8) : c.block_h;
+  constexpr unsigned kQuads = kHeadDim / 4, kStep = c.waves * kLanes / kQuads;
+  const unsigned thread = static_cast<unsigned>(wave * kLanes + lane_id());
+  MLA_UNROLL for (int first = 0; first < c.block_h; first += kRows) {
+    if (first != 0) barrier();
+    MLA_UNROLL for (int block = 0; block < TeamShape<c>::kBlocks; ++block) {
+      MLA_UNROLL for (int i = first / 2; i < (first + kRows) / 2; ++i) {
+        const int place = i / 4 * 2 + i % 2;
+        const unsigned row = static_cast<unsigned>(head_of_all(place) - first);
+        lds_write(scratch + row * kRow + column_of<c>(wave, block, i) * kElement,
+                  static_cast<Element>(value(o.v[block][i], place)));
+      }
+    }
+    barrier();
+    MLA_UNROLL for (unsigned n = 0; n < kRows / kStep; ++n) {
+      const unsigned row = n * kStep + thread / kQuads, column = thread % kQuads * 4;
+      if (first + static_cast<int>(row) >= heads) continue;
+      write(first + static_cast<int>(row), static_cast<int>(column),
+            scratch + row * kRow + column * kElement);
+    }
+  }
+}
+// Writes the rows of the first `heads` heads as bf16, times a factor a head.
+template <Config c>
+MLA_DEVICE void write_output(void* out, long long row, long long head_stride, int heads,
+                             const HeadColumns<c>& o, const AllHeads<c>& factor, LdsPtr scratch,
+                             int wave) {
+  write_rows<c, unsigned short>(
+      o, heads, scratch, wave,
+      [&](float x, int place) MLA_LAMBDA { return pack_bf16(x * factor.v[place], 0) & 0xffffu; },
+      [&](int head, int column, LdsPtr from) MLA_LAMBDA {
+        global_write(out, 2 * (row + head * head_stride + column), lds_read<uint2>(from));
+      });
+}
+// The same as fp32 and as it stands, for a split's partial result.
+template <Config c>
+MLA_DEVICE void write_partial(float* out, long long row, long long head_stride, int heads,
+                              const HeadColumns<c>& o, LdsPtr scratch, int wave) {
+  write_rows<c, float>(
+      o, heads, scratch, wave, [&](float x, int) MLA_LAMBDA { return x; },
+      [&](int head, int column, LdsPtr from) MLA_LAMBDA {
+        global_write(out, 4 * (row + head * head_stride + column), lds_read<uint4>(from));
+      });
+}
+
+}  // namespace mla

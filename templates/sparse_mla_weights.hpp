@@ -1,0 +1,275 @@
+#pragma once
+
+// WaveSplit::weights: the waves share a tile's QK by keys and PV by output columns, as with
+// columns, but what they exchange are the weights. A wave weighs its own keys alone, for all heads
+// of the workgroup, against a maximum that the workgroup agrees on; PV then reads keys and weights
+// from LDS, which suits a matrix unit that takes operands from there.
+
+#include "sparse_mla_pipeline.hpp"
+
+namespace mla {
+
+// What a wave knows so far. The maxima are the workgroup's.
+template <Config c>
+struct Weighing {
+  AllHeads<c> max;     // running maximum, base 2
+  OwnHeads<c> sum;     // of this wave's weights as PV has them, in bf16; partial until the end
+  OwnHeads<c> exact;   // of the weights before rounding, for LSE alone; partial until the end
+  HeadColumns<c> out;  // this wave's columns, over all keys
+};
+
+// What scores are weighed against: 0 while there is no key.
+MLA_DEVICE float or_zero(float max) { return max == -infinity() ? 0.0f : max; }
+
+template <Config c>
+MLA_DEVICE void clear(Weighing<c>& w) {
+  MLA_UNROLL for (int i = 0; i < AllHeads<c>::kCount; ++i) { w.max.v[i] = -infinity(); }
+  MLA_UNROLL for (int i = 0; i < OwnHeads<c>::kCount; ++i) w.sum.v[i] = w.exact.v[i] = 0;
+  clear<c>(w.out);
+}
+
+// Scores of what the wave gathered of a strip with all heads; it is written to the tile on the way.
+// A strip that turns out to hold NaN or scales beyond the common is done again, without the waves
+// that the wave multiplies with.
+template <Config c>
+MLA_DEVICE void score_strip(RawStrip<c>& raw, LdsPtr queries, LdsPtr tile, int strip, int group0,
+                            StripScores<c>& scores) {
+  constexpr int kMine = gathered_groups(c);
+  constexpr bool kMayBeLarge = false;
+  clear<c>(scores);
+  const auto begin = [&](KeyFragment<c>& keys, const GroupWords& words, int u) MLA_LAMBDA {
+    keys = dequantise_words<c, kMayBeLarge>(raw, words, group0 + u);
+    keep_keys<c>(tile, strip, group0 + u, keys);
+    begin_multiply<c>(scores, keys, queries, group0 + u);
+  };
+  if constexpr (c.unroll == 1) {
+    const auto whole = [&](int u) MLA_LAMBDA {
+      KeyFragment<c> keys;
+      begin(keys, take_words<c>(raw, group0, u), u);
+      settle<c, 0>(scores, keys);
+    };
+    MLA_ROLLED for (int u = 0; u < kMine - 1; ++u) whole(u);
+    whole(kMine - 1);
+  } else {
+    KeyFragment<c> keys[2] = {};  // one is multiplied while the other is made
+    GroupWords words = take_words<c>(raw, group0, 0);
+    MLA_UNROLL for (int u = 0; u < kMine; ++u) {
+      const GroupWords next = take_words<c>(raw, group0, u + 1 < kMine ? u + 1 : u);
+      settle<c, 1>(scores, keys[u % 2]);
+      begin(keys[u % 2], words, u);
+      words = next;
+    }
+    MLA_UNROLL for (auto& k : keys) settle<c, 0>(scores, k);
+  }
+  if (needs_care<c>(raw, scores)) {
+    scrub<c>(raw, group0);
+    clear<c>(scores);
+    for_groups<c>(kMine, [&](int u) MLA_LAMBDA {
+      const KeyFragment<c> clean = dequantise<c>(raw, group0, u);
+      keep_keys<c>(tile, strip, group0 + u, clean);
+      multiply_alone<c>(scores, clean, queries, group0 + u);
+    });
+  }
+}
+
+// A number for all heads, of which each wave left those of its own heads on the board.
+template <Config c, typename Merge>
+MLA_DEVICE AllHeads<c> merge_heads(LdsPtr board, int bytes, Merge merge) {
+  using Own = OwnHeads<c>;
+  constexpr int kWaves = c.waves / sharers(c);
+  AllHeads<c> all;
+  MLA_UNROLL for (int share = 0; share < sharers(c); ++share) {
+    Own own = read_heads<c>(board + share * kWaves * bytes);
+    MLA_UNROLL for (int other = 1; other < kWaves; ++other) {
+      const Own theirs = read_heads<c>(board + (share * kWaves + other) * bytes);
+      MLA_UNROLL for (int i = 0; i < Own::kCount; ++i) own.v[i] = merge(own.v[i], theirs.v[i]);
+    }
+    set_part<c>(all, share, own);
+  }
+  return all;
+}
+
+// The workgroup's new maxima, from what its waves found; rescales what was summed so far.
+template <Config c>
+MLA_DEVICE void raise_maxima(Weighing<c>& w, OwnHeads<c>& largest, LdsPtr board, int wave,
+                             int share) {
+  using Own = OwnHeads<c>;
+  combine_max<c>(largest);
+  write_heads<c>(board + wave * Own::kHeads * 4, largest);
+  barrier();
+  const AllHeads<c> found = merge_heads<c>(
+      board, Own::kHeads * 4, [](float a, float b) MLA_LAMBDA { return maximum(a, b); });
+  AllHeads<c> factor;
+  MLA_UNROLL for (int i = 0; i < AllHeads<c>::kCount; ++i) {
+    const float before = w.max.v[i];
+    w.max.v[i] = maximum(before, found.v[i]);
+    factor.v[i] = exp2_fast(before - or_zero(w.max.v[i]));
+  }
+  const Own own = own_part<c>(factor, share);
+  MLA_UNROLL for (int i = 0; i < Own::kCount; ++i) {
+    w.sum.v[i] *= own.v[i];
+    w.exact.v[i] *= own.v[i];
+  }
+  multiply<c>(w.out, factor);
+}
+
+template <Config c>
+MLA_DEVICE void attend_by_weights(Weighing<c>& w, Pipeline<c>& pipeline, const TileWalk& walk,
+                                  float scale, LdsPtr queries, LdsPtr tiles, LdsPtr exchange,
+                                  int wave) {
+  using Own = OwnHeads<c>;
+  constexpr int kMine = gathered_strips(c);
+  const LdsPtr board = exchange + weights_bytes(c);
+  const int share = sharers(c) == 1 ? 0 : wave / strips_per_tile(c);
+  const int strip0 = pipeline.first_strip;
+  int stage = 0;
+  for_each_tile<c>(pipeline, walk, [&](RawStrip<c>(&raw)[kMine], int set) MLA_LAMBDA {
+    const LdsPtr tile = tiles + stage * tile_bytes(c);
+    const LdsPtr weights = exchange + stage * (weights_bytes(c) / c.stages);
+    StripScores<c> scored[kMine];
+    unsigned there[kMine];
+    MLA_UNROLL for (int n = 0; n < kMine; ++n) {
+      fetch<c>(raw[n]);
+      there[n] = raw[n].keys;
+      score_strip<c>(raw[n], queries, tile, strip0 + n, first_group(pipeline), scored[n]);
+      send_scores<c>(weights, scored[n], wave, share);
+    }
+    publish_to_matrix_unit();
+    refill<c>(pipeline, set);
+    if constexpr (sharers(c) > 1) barrier();
+
+    OwnScores<c> scores[kMine];
+    Own largest;
+    bool grew = false;
+    MLA_UNROLL for (int i = 0; i < Own::kCount; ++i) largest.v[i] = -infinity();
+    MLA_UNROLL for (int n = 0; n < kMine; ++n) {
+      receive_scores<c>(weights, scored[n], scores[n], wave, share);
+      mask<c>(scores[n], there[n]);
+      raise_to_max<c>(largest, scores[n]);
+    }
+    const Own max = own_part<c>(w.max, share);
+    MLA_UNROLL for (int i = 0; i < Own::kCount; ++i) {
+      largest.v[i] *= scale;
+      grew |= largest.v[i] > max.v[i] + static_cast<float>(c.rescale_threshold);
+    }
+    finish<c>(w.out);
+    if (any_wave<c>(c.rescale_threshold < 0 || grew, board + c.waves * Own::kHeads * 8))
+      raise_maxima<c>(w, largest, board, wave, share);
+    Own offset = own_part<c>(w.max, share);
+    MLA_UNROLL for (float& x : offset.v) x = or_zero(x);
+    MLA_UNROLL for (int n = 0; n < kMine; ++n) {
+      weigh<c>(scores[n], scale, offset, w.sum, w.exact, weights, strip0 + n, share);
+    }
+    publish_to_matrix_unit();
+    barrier();
+    begin_accumulate<c>(w.out, tile, weights, wave);
+    if constexpr (c.stages == 1) {
+      finish<c>(w.out);
+      barrier();
+    } else {
+      stage ^= 1;
+    }
+  });
+  finish<c>(w.out);
+}
+
+// Over all keys, for all heads.
+template <Config c>
+struct Sums {
+  AllHeads<c> sum;
+  AllHeads<c> exact;
+};
+template <Config c>
+MLA_DEVICE Sums<c> sum_waves(Weighing<c>& w, LdsPtr board, int wave) {
+  constexpr int kBytes = OwnHeads<c>::kHeads * 4;
+  const auto add = [](float a, float b) MLA_LAMBDA { return a + b; };
+  combine_sum<c>(w.sum);
+  combine_sum<c>(w.exact);
+  barrier();
+  write_heads<c>(board + wave * 2 * kBytes, w.sum);
+  write_heads<c>(board + wave * 2 * kBytes + kBytes, w.exact);
+  barrier();
+  return {merge_heads<c>(board, 2 * kBytes, add), merge_heads<c>(board + kBytes, 2 * kBytes, add)};
+}
+
+// Applies the sink and writes out and LSE, or with several splits the partial result. `scratch`:
+// the tiles, no longer read.
+template <Config c>
+MLA_DEVICE void write_result(const DecodeArgs& args, const Weighing<c>& w, const Sums<c>& sums,
+                             int token, int head0, int split, int splits, int wave, bool has_tiles,
+                             LdsPtr scratch) {
+  using H = AllHeads<c>;
+  const int heads = args.heads - head0;
+  const long long row = static_cast<long long>(token) * args.heads + head0;
+  H factor;
+  MLA_UNROLL for (int i = 0; i < H::kCount; ++i) {
+    const int head = head_of_all(i);
+    const float max = w.max.v[i], sum = sums.sum.v[i];
+    factor.v[i] = 0;
+    if (head >= heads) continue;
+    if (splits == 1) {
+      const float sink = args.sink != nullptr ? args.sink[head0 + head] * kLog2E : -infinity();
+      factor.v[i] = sum == 0 ? 0.0f : 1.0f / (sum + exp2_fast(sink - or_zero(w.max.v[i])));
+    }
+    if (wave != 0 || !speaks_for_all_heads()) continue;
+    if (splits == 1) {
+      if (args.lse != nullptr) {
+        args.lse[token * args.lse_token_stride + head0 + head] =
+            sum == 0 ? infinity() : (max + log2_fast(sums.exact.v[i])) * kLn2;
+      }
+    } else {
+      float* statistics = args.workspace +
+                          static_cast<long long>(args.tokens) * args.heads * splits * kHeadDim +
+                          ((row + head) * splits + split) * kStatistics;
+      statistics[0] = max;
+      statistics[1] = sum;
+      statistics[2] = sums.exact.v[i];
+    }
+  }
+  if (splits == 1) {
+    write_output<c>(args.out, token * args.out_token_stride + head0 * args.out_head_stride,
+                    args.out_head_stride, heads, w.out, factor, scratch, wave);
+  } else if (has_tiles) {  // the reduce reads no row of a split whose sum is 0
+    write_partial<c>(args.workspace, (row * splits + split) * kHeadDim,
+                     static_cast<long long>(splits) * kHeadDim, heads, w.out, scratch, wave);
+  }
+}
+
+// As sparse_mla_decode().
+template <Config c>
+MLA_DEVICE void decode_by_weights(const DecodeArgs& args) {
+  const Dim3 group = workgroup_id();
+  const int token = static_cast<int>(group.x), split = static_cast<int>(group.z), wave = wave_id();
+  const int head0 = static_cast<int>(group.y) * c.block_h;
+  const int splits = total_splits({args.split_main, args.split_extra, args.split_map},
+                                  args.extra.indptr != nullptr);
+  const LdsPtr lds = lds_region<lds_bytes(c)>();
+  const LdsPtr raw = lds + query_bytes(c), tiles = raw + raw_bytes(c),
+               exchange = tiles + tiles_bytes(c);
+
+  Pipeline<c> pipeline;
+  pipeline.main = open_scope(args.main, token);
+  pipeline.extra = open_scope(args.extra, token);
+  pipeline.walk = tiles_of_split<c>(args, pipeline.main.length, pipeline.extra.length, split);
+  const TileWalk walk = pipeline.walk;
+  const bool has_tiles = walk.next < walk.end;
+  // Waves next to each other gather strips next to each other: a group of four multiplies 64 keys.
+  pipeline.first_strip = sharers(c) == 1 ? wave * gathered_strips(c) : wave % strips_per_tile(c);
+  pipeline.shared_group = sharers(c) == 1 ? 0 : wave / strips_per_tile(c) * gathered_groups(c);
+  pipeline.staging = raw + pipeline.first_strip * sets_in_flight(c) * raw_strip_bytes(c);
+  start<c>(pipeline);
+
+  Weighing<c> w;
+  clear<c>(w);
+  share_queries<c>(static_cast<const unsigned char*>(args.q) +
+                       2 * (token * args.q_token_stride + head0 * args.q_head_stride),
+                   args.q_head_stride, args.heads - head0, lds, wave);
+  publish_to_matrix_unit();
+  barrier();
+
+  attend_by_weights<c>(w, pipeline, walk, args.scale * kLog2E, lds, tiles, exchange, wave);
+  const Sums<c> sums = sum_waves<c>(w, exchange + weights_bytes(c), wave);
+  write_result<c>(reload(args), w, sums, token, head0, split, splits, wave, has_tiles, tiles);
+}
+
+}  // namespace mla
