@@ -20,9 +20,9 @@
 //   HeadColumns    all heads x the wave's columns, fp32
 //   AllHeads       a number for each head; OwnHeads for each that it weighs
 //
-// PerHead, AllHeads and OwnHeads are arrays of kCount numbers; arithmetic on them is written element
-// by element, and a statistic gathered from a wave's own scores is partial until combine_max() or
-// combine_sum() made it the same wherever the head is held.
+// PerHead, AllHeads and OwnHeads are arrays of kCount numbers; arithmetic on them is written
+// element by element, and a statistic gathered from a wave's own scores is partial until
+// combine_max() or combine_sum() made it the same wherever the head is held.
 //
 // The host's spelling (machine_host.hpp) keeps each whole tile in plain arrays, and is the
 // specification of the others. MLA_HAS_WEIGHTS: the machine spells the verbs of WaveSplit::weights.
@@ -30,10 +30,7 @@
 #if defined(__AMDGCN__) || defined(__HIP_DEVICE_COMPILE__)
 #include "machine_gfx9_products.hpp"
 #elif defined(__CUDACC__) || defined(__CUDACC_RTC__)
-#include "machine_sm90.hpp"
-#include "machine_sm90_products.hpp"
-#include "machine_sm90_tiles.hpp"
-#include "machine_sm90_weights.hpp"
+#include "machine_sm90_output.hpp"
 #define MLA_HAS_WEIGHTS
 #else
 #include "machine_host_weights.hpp"
