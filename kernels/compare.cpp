@@ -41,6 +41,30 @@ void append(std::string& reason, const std::string& text) {
   reason += text;
 }
 
+// Says of `result` what is wrong, if anything is. `lse` counts one for each row.
+void judge(Comparison& result, const Misses& out, const Misses& lse, std::size_t heads,
+           std::size_t rows, const Tolerance& tolerance) {
+  if (out.count > 0) {
+    const std::size_t row = out.index / kHeadDim;
+    append(result.reason,
+           fmt::format("out[token {}, head {}, column {}] is {}, expected {} ({} of {} elements "
+                       "are wrong, largest error {:.3g})",
+                       row / heads, row % heads, out.index % kHeadDim, out.got, out.expected,
+                       out.count, rows * kHeadDim, result.max_error));
+  }
+  if (!(result.cosine_gap < tolerance.cosine_gap)) {
+    append(result.reason, fmt::format("out as a whole: 1 - cosine is {:.3g}, allowed {:.3g}",
+                                      result.cosine_gap, tolerance.cosine_gap));
+  }
+  if (lse.count > 0) {
+    append(
+        result.reason,
+        fmt::format("lse[token {}, head {}] is {}, expected {} ({} of {} are wrong)",
+                    lse.index / heads, lse.index % heads, lse.got, lse.expected, lse.count, rows));
+  }
+  result.ok = result.reason.empty();
+}
+
 }  // namespace
 
 Comparison compare(const Output& output, const Reference& reference, const Tolerance& tolerance) {
@@ -70,20 +94,6 @@ Comparison compare(const Output& output, const Reference& reference, const Toler
   // Two outputs of nothing but zeros are equal, though they have no angle.
   result.cosine_gap = squares == 0 ? 0 : 1 - 2 * product / squares;
 
-  const auto heads = static_cast<std::size_t>(reference.heads);
-  if (misses.count > 0) {
-    const std::size_t row = misses.index / kHeadDim;
-    append(result.reason,
-           fmt::format("out[token {}, head {}, column {}] is {}, expected {} ({} of {} elements "
-                       "are wrong, largest error {:.3g})",
-                       row / heads, row % heads, misses.index % kHeadDim, misses.got,
-                       misses.expected, misses.count, reference.out.size(), result.max_error));
-  }
-  if (!(result.cosine_gap < tolerance.cosine_gap)) {
-    append(result.reason, fmt::format("out as a whole: 1 - cosine is {:.3g}, allowed {:.3g}",
-                                      result.cosine_gap, tolerance.cosine_gap));
-  }
-
   Misses lse;
   for (std::size_t i = 0; i < output.lse.size(); ++i) {
     const double got = output.lse[i];
@@ -91,13 +101,29 @@ Comparison compare(const Output& output, const Reference& reference, const Toler
       lse.add(i, got, reference.lse[i]);
     }
   }
-  if (lse.count > 0) {
-    append(result.reason,
-           fmt::format("lse[token {}, head {}] is {}, expected {} ({} of {} are wrong)",
-                       lse.index / heads, lse.index % heads, lse.got, lse.expected, lse.count,
-                       output.lse.size()));
+  judge(result, misses, lse, static_cast<std::size_t>(reference.heads), reference.lse.size(),
+        tolerance);
+  return result;
+}
+
+Comparison compare_rows(const std::vector<RowDifference>& rows, int heads,
+                        const Tolerance& tolerance) {
+  Comparison result;
+  Misses out, lse;
+  double difference = 0, squares = 0;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const RowDifference& row = rows[i];
+    if (row.misses > 0) {
+      out.add(i * kHeadDim + static_cast<std::size_t>(row.first_column), row.got, row.expected);
+      out.count += static_cast<std::size_t>(row.misses) - 1;
+    }
+    if (row.lse_misses > 0) lse.add(i, row.lse_got, row.lse_expected);
+    result.max_error = std::max(result.max_error, double{row.max_error});
+    difference += row.difference_squares;
+    squares += row.squares;
   }
-  result.ok = result.reason.empty();
+  result.cosine_gap = squares == 0 ? 0 : difference / squares;
+  judge(result, out, lse, static_cast<std::size_t>(heads), rows.size(), tolerance);
   return result;
 }
 

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "kernels/device.hpp"
 #include "kernels/reference.hpp"
+#include "templates/sparse_mla_check_config.hpp"
 
 namespace mla {
 
@@ -28,5 +30,9 @@ struct Comparison {
 
 // An empty output.lse was not asked for and is not compared.
 Comparison compare(const Output& output, const Reference& reference, const Tolerance& tolerance);
+
+// The same from what sparse_mla_compare found on a device, one for each token and head.
+Comparison compare_rows(const std::vector<RowDifference>& rows, int heads,
+                        const Tolerance& tolerance);
 
 }  // namespace mla

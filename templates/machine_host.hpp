@@ -19,10 +19,12 @@ constexpr int kLanes = 1;
 
 using LdsPtr = unsigned char*;
 
+MLA_DEVICE int lane_id() { return 0; }
 MLA_DEVICE int wave_id() { return mla_host_wave->index; }
 MLA_DEVICE Dim3 workgroup_id() { return mla_host_wave->workgroup; }
 MLA_DEVICE void barrier() { mla_host_wave->barrier(mla_host_wave); }
 MLA_DEVICE bool any_lane(bool condition) { return condition; }
+MLA_DEVICE float from_lane_xor(float value, int /*bit*/) { return value; }
 MLA_DEVICE float exp2_fast(float x) { return __builtin_exp2f(x); }
 MLA_DEVICE float log2_fast(float x) { return __builtin_log2f(x); }
 MLA_DEVICE float infinity() { return __builtin_inff(); }

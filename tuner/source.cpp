@@ -31,6 +31,16 @@ std::string unit(std::string_view kernel, std::string_view config, const std::st
       kernel, config, fields, arguments);
 }
 
+std::string checking_unit(std::string_view kernel, std::string_view arguments) {
+  return fmt::format(
+      "#include \"{0}.hpp\"\n"
+      "\n"
+      "extern \"C\" MLA_KERNEL(mla::kCheckGeometry) void entry(mla::{1} args) {{\n"
+      "  mla::{0}(args);\n"
+      "}}\n",
+      kernel, arguments);
+}
+
 }  // namespace
 
 std::string decode_source(const Config& config) {
@@ -46,6 +56,9 @@ std::string reduce_source(const ReduceConfig& config) {
                         [&](const char* name, auto value) { fields += initialiser(name, value); });
   return unit("sparse_mla_reduce", "ReduceConfig", fields, "ReduceArgs");
 }
+
+std::string naive_source() { return checking_unit("sparse_mla_naive", "DecodeArgs"); }
+std::string compare_source() { return checking_unit("sparse_mla_compare", "CompareArgs"); }
 
 std::string variant_key(std::string_view kernel, std::string_view params) {
   const std::string_view parts[] = {kernel, params};

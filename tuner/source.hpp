@@ -13,6 +13,11 @@ namespace mla {
 std::string decode_source(const Config& config);
 std::string reduce_source(const ReduceConfig& config);
 
+// The translation units of the kernels that check others on a GPU: the naive reference
+// (sparse_mla_naive.hpp), and the comparison of two results (sparse_mla_compare.hpp).
+std::string naive_source();
+std::string compare_source();
+
 // The identity of a variant: 32 hexadecimal digits of the template's name and the canonical
 // parameters (variant_params(), Space::params()).
 std::string variant_key(std::string_view kernel, std::string_view params);
