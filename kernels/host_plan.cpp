@@ -161,6 +161,16 @@ void fill(const SharedFile& file, const HostPlan& plan) {
   }
 }
 
+bool slack_untouched(const SharedFile& file, const HostPlan& plan) {
+  for (const Buffer written : {Buffer::out, Buffer::lse, Buffer::workspace}) {
+    const Region& region = plan.region(written);
+    if (!region.present()) continue;
+    const GuardedMemory memory{file.begin() + region.offset, region};
+    if (!memory.slack_untouched()) return false;
+  }
+  return true;
+}
+
 bool read_output(const SharedFile& file, const HostPlan& plan, Output& output) {
   const DecodeArgs& args = plan.job.decode_args;
   const auto tokens = static_cast<std::size_t>(args.tokens);

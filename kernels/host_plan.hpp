@@ -9,7 +9,8 @@
 #include "kernels/device.hpp"
 #include "kernels/host_job.hpp"
 
-// How one run's inputs and outputs lie in the memory that device_host shares with its worker.
+// How one run's inputs and outputs lie in the memory that a device shares with its worker, or hands
+// over to it.
 
 namespace mla {
 
@@ -23,6 +24,7 @@ class SharedFile {
   SharedFile& operator=(const SharedFile&) = delete;
 
   int fd() const noexcept { return file_.get(); }
+  unsigned char* begin() const noexcept { return memory_; }
   unsigned char* data(const Region& region) const noexcept {
     return memory_ + region.offset + region.front();
   }
@@ -56,6 +58,9 @@ HostPlan make_host_plan(const std::string& decode, const std::string& reduce, co
 
 // Writes the inputs and poisons the outputs.
 void fill(const SharedFile& file, const HostPlan& plan);
+
+// Whether what lies before and behind the buffers that kernels write still is 0xFF.
+bool slack_untouched(const SharedFile& file, const HostPlan& plan);
 
 // Takes out and lse out of their rows; false where a gap between rows was written to.
 bool read_output(const SharedFile& file, const HostPlan& plan, Output& output);
