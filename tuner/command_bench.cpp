@@ -23,6 +23,7 @@
 #include "tuner/cache.hpp"
 #include "tuner/commands.hpp"
 #include "tuner/compile.hpp"
+#include "tuner/gpus.hpp"
 #include "tuner/interrupt.hpp"
 #include "tuner/scratch_folder.hpp"
 #include "tuner/shapes.hpp"
@@ -122,10 +123,14 @@ class Objects {
  public:
   Objects(const Arch& arch, const BenchOptions& options)
       : arch_(arch),
-        toolchain_(toolchain_for(arch.name, search_from_environment(options.rocm))),
+        search_(search_from_environment(options.rocm)),
+        toolchain_(toolchain_for(arch.name, search_)),
         headers_(read_headers(templates_folder(options.templates))),
         cache_(default_cache_folder()) {}
   const FoundToolchain& toolchain() const { return toolchain_; }
+  std::vector<std::unique_ptr<Runner>> make_runners(std::string& unusable) {
+    return make_gpu_runners(arch_, {search_, toolchain_, headers_, cache_}, unusable);
+  }
 
   // Compiles what is not there yet. Throws Error{toolchain} with the compiler's words.
   void add(const std::set<std::string>& sources) {
@@ -168,6 +173,7 @@ class Objects {
   }
 
   const Arch& arch_;
+  ToolchainSearch search_;
   FoundToolchain toolchain_;
   SourceHeaders headers_;
   Cache cache_;
@@ -195,15 +201,18 @@ std::vector<Launch> launches_of(const Winner& winner, const std::vector<Baseline
   return launches;
 }
 
-std::unique_ptr<Runner> runner_for(const Arch& arch) {
+std::unique_ptr<Runner> runner_for(const Arch& arch, Objects& objects) {
   if (arch.name == "host") {
     const int threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
     return make_host_runner(sibling_program("mla-host-worker"), threads);
   }
+  std::string unusable;
+  std::vector<std::unique_ptr<Runner>> gpus = objects.make_runners(unusable);
+  if (!gpus.empty()) return std::move(gpus.front());
   throw Error(ErrorKind::device,
               fmt::format("no {} that this mla-tune can run on: times are compared where they are "
-                          "taken, on a machine with {}",
-                          arch.name, arch.device));
+                          "taken, on a machine with {}{}",
+                          arch.name, arch.device, unusable));
 }
 
 std::string in_words(const ProblemRecord& p) {
@@ -311,7 +320,7 @@ int bench_command(const BenchOptions& options) {
   const std::vector<Winner> stored = winners_of(store, arch, problems);
   Objects objects(arch, options);
   const std::vector<Winner> winners = one_each(stored, objects.toolchain().record.release);
-  const std::unique_ptr<Runner> runner = runner_for(arch);
+  const std::unique_ptr<Runner> runner = runner_for(arch, objects);
 
   std::set<std::string> sources;
   for (const Winner& winner : winners)

@@ -10,6 +10,8 @@
 #include "kernels/device_host.hpp"
 #include "tuner/cache.hpp"
 #include "tuner/commands.hpp"
+#include "tuner/folders.hpp"
+#include "tuner/gpus.hpp"
 #include "tuner/toolchain.hpp"
 
 namespace mla {
@@ -52,25 +54,56 @@ std::string amd_arch(const fs::path& properties) {
   return {};
 }
 
-Json devices_json() {
-  Json devices = Json::array();
+Json device_json(const Device& device) {
+  Json json = {{"arch", device.arch}, {"name", device.name}};
+  if (device.arch == "host") return json;
+  json["compute_units"] = device.compute_units;
+  json["memory_bytes"] = device.memory_bytes;
+  json["pci_id"] = device.pci_id;
+  if (!device.partition.empty()) json["partition"] = device.partition;
+  json["driver"] = device.driver;
+  json["runtime"] = device.runtime;
+  return json;
+}
+
+// What the drivers' own files say of GPUs, to tell a GPU without a library from none at all.
+std::vector<std::string> gpus_without_library(const char* maker) {
+  std::vector<std::string> names;
   std::error_code none;
-  for (const auto& node : fs::directory_iterator("/sys/class/kfd/kfd/topology/nodes", none))
-    if (const std::string arch = amd_arch(node.path() / "properties"); !arch.empty())
-      devices.push_back(
-          {{"arch", arch}, {"name", "AMD GPU, KFD node " + node.path().filename().string()}});
-  for (const auto& gpu : fs::directory_iterator("/proc/driver/nvidia/gpus", none)) {
-    std::ifstream file(gpu.path() / "information");
-    std::string line;
-    while (std::getline(file, line) && !line.starts_with("Model:")) {
+  if (std::string_view(maker) == "gfx") {
+    for (const auto& node : fs::directory_iterator("/sys/class/kfd/kfd/topology/nodes", none))
+      if (const std::string arch = amd_arch(node.path() / "properties"); !arch.empty())
+        names.push_back("a " + arch + " (KFD node " + node.path().filename().string() + ")");
+  } else {
+    for (const auto& gpu : fs::directory_iterator("/proc/driver/nvidia/gpus", none))
+      names.push_back("an NVIDIA GPU (" + gpu.path().filename().string() + ")");
+  }
+  return names;
+}
+
+void look_for_devices(Findings& found) {
+  const std::string worker = companion_program("mla-gpu-worker");
+  const ToolchainSearch search = search_from_environment();
+  Json devices = Json::array();
+  for (const char* maker : {"gfx", "sm_"}) {
+    GpuList list;
+    try {
+      list = find_gpus(maker, search, worker);
+    } catch (const Error& error) {
+      list.unusable.push_back(error.what());
     }
-    const std::size_t name = line.find_first_not_of(" \t", std::min<std::size_t>(6, line.size()));
-    devices.push_back(
-        {{"arch", "sm"}, {"name", name == std::string::npos ? "NVIDIA GPU" : line.substr(name)}});
+    for (const GpuAddress& gpu : list.gpus) devices.push_back(device_json(gpu.device));
+    if (!list.gpus.empty()) continue;
+    for (const std::string& name : gpus_without_library(maker))
+      found.miss("a library to run on " + name,
+                 list.unusable.empty() ? std::string_view(maker) == "gfx"
+                                             ? "install ROCm 6.4 or newer; or set ROCM_PATH"
+                                             : "install NVIDIA's driver with its libcuda"
+                                       : list.unusable.front());
   }
   const int threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  devices.push_back({{"arch", "host"}, {"name", host_identity(threads).name}});
-  return devices;
+  devices.push_back(device_json(host_identity(threads)));
+  found.json["devices"] = devices;
 }
 
 void look_for_compilers(Findings& found) {
@@ -142,6 +175,16 @@ void print_toolchains(const char* title, const Json& list) {
   if (list.empty()) fmt::print("  none\n");
 }
 
+// What a GPU has besides its name.
+std::string in_words(const Json& device) {
+  if (!device.contains("pci_id")) return {};
+  return fmt::format(
+      " at {}: {} CUs, {:.0f} GB, driver {}, {}{}", device["pci_id"].get<std::string>(),
+      device["compute_units"].get<int>(), device["memory_bytes"].get<double>() / 1e9,
+      device["driver"].get<std::string>(), device["runtime"].get<std::string>(),
+      device.contains("partition") ? ", partition " + device["partition"].get<std::string>() : "");
+}
+
 void print(const Json& json) {
   print_toolchains("ROCm", json["rocm"]);
   print_toolchains("CUDA", json["cuda"]);
@@ -149,8 +192,8 @@ void print(const Json& json) {
   for (const Json& line : json["unusable"]) fmt::print("not usable: {}\n", line.get<std::string>());
   fmt::print("devices\n");
   for (const Json& device : json["devices"])
-    fmt::print("  {:<8} {}\n", device["arch"].get<std::string>(),
-               device["name"].get<std::string>());
+    fmt::print("  {:<8} {}{}\n", device["arch"].get<std::string>(),
+               device["name"].get<std::string>(), in_words(device));
   const Json& cache = json["cache"];
   if (cache["folder"].is_string())
     fmt::print("cache\n  {}: {} entries, {:.1f} MB\n", cache["folder"].get<std::string>(),
@@ -173,7 +216,7 @@ int doctor_command(const fs::path& db, bool json) {
   Findings found;
   found.json["version"] = MLA_VERSION;
   look_for_compilers(found);
-  found.json["devices"] = devices_json();
+  look_for_devices(found);
   look_at_cache(found);
   look_at_database(db, found);
   found.json["missing"] = found.missing;

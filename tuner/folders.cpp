@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "db/error.hpp"
+#include "kernels/process.hpp"
 
 namespace mla {
 
@@ -16,6 +17,13 @@ fs::path data_folder() {
   throw Error(ErrorKind::system,
               "there is no folder for results: neither XDG_DATA_HOME nor HOME is set; set one, or "
               "name the file with --db");
+}
+
+std::string companion_program(const std::string& name) {
+  const fs::path beside = sibling_program(name);
+  const fs::path above = beside.parent_path().parent_path() / name;
+  std::error_code ignored;
+  return (!fs::exists(beside, ignored) && fs::exists(above, ignored) ? above : beside).string();
 }
 
 fs::path default_database() { return data_folder() / "tuning.db"; }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 
 namespace mla {
 
@@ -10,5 +11,8 @@ std::filesystem::path data_folder();
 
 // Where results go unless the user says otherwise: tuning.db in data_folder().
 std::filesystem::path default_database();
+
+// A program that belongs to this one: beside it, or one folder up, as tests are built.
+std::string companion_program(const std::string& name);
 
 }  // namespace mla

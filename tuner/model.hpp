@@ -42,8 +42,8 @@ struct Prediction {
 // traffic is the problem's minimum, plus the workspace, plus a quarter of the rows that further
 // head groups read again (the rest they find in a cache).
 //
-// As long as every workgroup has a CU to itself and memory keeps up, what one needs is what all need:
-// a token more costs nothing then, and problems of few tokens have equal predictions.
+// As long as every workgroup has a CU to itself and memory keeps up, what one needs is what all
+// need: a token more costs nothing then, and problems of few tokens have equal predictions.
 //
 // Where resources are unknown (-1, arch host) one workgroup is taken to fill a CU.
 Prediction predict(const Arch& arch, const ProblemRecord& problem, const Launch& launch,

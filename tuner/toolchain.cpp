@@ -8,6 +8,7 @@
 
 #include "db/error.hpp"
 #include "kernels/process.hpp"
+#include "tuner/folders.hpp"
 #include "tuner/toolchain_probe.hpp"
 
 namespace mla {
@@ -47,15 +48,6 @@ std::string list_unusable(const std::vector<std::string>& lines) {
 
 [[noreturn]] void fail(const std::string& message, const ToolchainList& list) {
   throw Error(ErrorKind::toolchain, message + list_unusable(list.unusable));
-}
-
-std::string sibling_or_parent(const std::string& name) {
-  // Beside this program; a test program lies one folder below.
-  const fs::path beside = sibling_program(name);
-  const fs::path above = beside.parent_path().parent_path() / name;
-  std::error_code ignored;
-  return !fs::exists(beside, ignored) && fs::exists(above, ignored) ? above.string()
-                                                                    : beside.string();
 }
 
 bool chosen(const FoundToolchain& found, const std::string& choice) {
@@ -108,10 +100,11 @@ FoundToolchain rocm_for(std::string_view arch, const ToolchainSearch& search) {
 FoundToolchain cuda_for(std::string_view arch, const ToolchainSearch& search) {
   ToolchainList list = find_cuda(search);
   if (list.usable.empty()) {
-    fail(fmt::format("no NVRTC found in {}, CUDA_PATH ({}) and the loader's path: install CUDA 12 "
-                     "or newer, or set "
-                     "CUDA_PATH to the folder it is in",
-                     search.system_cuda, search.cuda_path.empty() ? "not set" : search.cuda_path),
+    fail(fmt::format(
+             "no NVRTC found in {}, CUDA_PATH ({}), PATH and the loader's path: install CUDA 12 "
+             "or newer, or set "
+             "CUDA_PATH to the folder it is in",
+             search.system_cuda, search.cuda_path.empty() ? "not set" : search.cuda_path),
          list);
   }
   const auto knows =
@@ -132,10 +125,11 @@ bool FoundToolchain::knows(std::string_view arch) const {
 
 ToolchainSearch search_from_environment(const std::string& rocm) {
   ToolchainSearch search;
-  search.helper = sibling_or_parent("mla-compile-helper");
+  search.helper = companion_program("mla-compile-helper");
   search.rocm = rocm;
   search.rocm_path = environment_or("ROCM_PATH", "");
   search.cuda_path = environment_or("CUDA_PATH", "");
+  search.path = environment_or("PATH", "");
   search.cxx = environment_or("CXX", "c++");
   const std::string data =
       environment_or("XDG_DATA_HOME", environment_or("HOME", "") + "/.local/share");

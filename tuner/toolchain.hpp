@@ -34,6 +34,7 @@ struct ToolchainSearch {
   std::string private_folder;  // holds rocm-7.2, rocm-6.4, ...: what scripts/get_rocm.sh made
   std::string system_cuda = "/usr/local/cuda";
   std::string cuda_path;    // $CUDA_PATH
+  std::string path;         // $PATH: an NVRTC that came with nvcc or with a Python package
   bool loader_path = true;  // ask the system's loader too
   std::string cxx = "c++";  // $CXX
 };

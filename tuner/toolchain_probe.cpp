@@ -44,24 +44,6 @@ std::vector<fs::path> entries_of(const fs::path& folder) {
   return entries;
 }
 
-// The newest NAME.so.N under a root, in any of the places that packagers choose; empty: none.
-fs::path newest_library(const fs::path& root, const std::string& name) {
-  const std::regex pattern(name + R"(\.so\.([0-9]+))");
-  for (const char* folder : {"lib", "lib64", "usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"}) {
-    fs::path newest;
-    int newest_major = -1;
-    for (const fs::path& entry : entries_of(root / folder)) {
-      std::smatch match;
-      const std::string file = entry.filename().string();
-      if (!std::regex_match(file, match, pattern) || std::stoi(match[1]) <= newest_major) continue;
-      newest = entry;
-      newest_major = std::stoi(match[1]);
-    }
-    if (!newest.empty()) return newest;
-  }
-  return {};
-}
-
 struct Description {
   std::string library;
   std::string version;
@@ -180,7 +162,50 @@ void probe_cuda_folder(const ToolchainSearch& search, const std::string& root,
   finish(std::move(found), root, list, library.string());
 }
 
+// Where the programs of PATH say that CUDA is: above nvcc, and in the packages of python3.
+std::vector<fs::path> cuda_beside_programs(const ToolchainSearch& search) {
+  std::vector<fs::path> roots;
+  std::error_code ignored;
+  std::istringstream stream(search.path);
+  for (std::string folder; std::getline(stream, folder, ':');) {
+    const fs::path nvcc = fs::canonical(fs::path(folder) / "nvcc", ignored);
+    if (!nvcc.empty()) roots.push_back(nvcc.parent_path().parent_path());
+    if (!fs::exists(fs::path(folder) / "python3", ignored)) continue;
+    for (const fs::path& python : entries_of(fs::path(folder) / "../lib")) {
+      if (!python.filename().string().starts_with("python3")) continue;
+      for (const char* packages : {"site-packages", "dist-packages"}) {
+        for (const fs::path& package : entries_of(python / packages / "nvidia"))
+          roots.push_back(package);
+      }
+    }
+  }
+  return roots;
+}
+
 }  // namespace
+
+fs::path newest_library(const fs::path& root, const std::string& name) {
+  const std::regex pattern(name + R"(\.so\.([0-9]+))");
+  for (const char* folder : {"lib", "lib64", "usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"}) {
+    fs::path newest;
+    int newest_major = -1;
+    for (const fs::path& entry : entries_of(root / folder)) {
+      std::smatch match;
+      const std::string file = entry.filename().string();
+      if (!std::regex_match(file, match, pattern) || std::stoi(match[1]) <= newest_major) continue;
+      newest = entry;
+      newest_major = std::stoi(match[1]);
+    }
+    if (!newest.empty()) return newest;
+  }
+  return {};
+}
+
+std::vector<std::string> loader_for(const std::string& root, const fs::path& library) {
+  const fs::path loader = fs::path(root) / "usr/lib64/ld-linux-x86-64.so.2";
+  if (!fs::exists(loader) || fs::equivalent(root, "/")) return {};
+  return {loader.string(), "--library-path", library.parent_path().string()};
+}
 
 void probe_rocm_folder(const ToolchainSearch& search, const std::string& root,
                        const std::string& origin, ToolchainList& list) {
@@ -190,41 +215,50 @@ void probe_rocm_folder(const ToolchainSearch& search, const std::string& root,
   found.record.compiler = "hiprtc";
   found.root = root;
   found.origin = origin;
-  found.command = {search.helper, "hiprtc", library.string()};
-  // A folder of unpacked packages brings the C library that they need, and only that one's loader
-  // can start them.
-  const fs::path loader = fs::path(root) / "usr/lib64/ld-linux-x86-64.so.2";
-  if (fs::exists(loader) && !fs::equivalent(root, "/")) {
-    found.command.insert(found.command.begin(),
-                         {loader.string(), "--library-path", library.parent_path().string()});
-  }
+  found.command = loader_for(root, library);
+  found.command.insert(found.command.end(), {search.helper, "hiprtc", library.string()});
   finish(std::move(found), root, list, library.string());
 }
 
-ToolchainList find_rocm(const ToolchainSearch& search) {
-  require_helper(search);
-  ToolchainList list;
-  probe_rocm_folder(search, search.system_rocm, search.system_rocm, list);
+std::vector<RocmFolder> installed_rocm(const ToolchainSearch& search) {
+  std::vector<RocmFolder> folders{{search.system_rocm, search.system_rocm}};
   const fs::path system(search.system_rocm);
   std::vector<fs::path> siblings = entries_of(system.parent_path());
   std::ranges::reverse(siblings);  // newest first
   for (const fs::path& folder : siblings) {
     if (folder.filename().string().starts_with(system.filename().string() + "-")) {
-      probe_rocm_folder(search, folder.string(), folder.string(), list);
+      folders.push_back({folder.string(), folder.string()});
     }
   }
-  probe_rocm_folder(search, search.rocm_path, "ROCM_PATH", list);
-  if (search.loader_path) {
-    probe_loader_path(search, "hiprtc", {"libhiprtc.so.7", "libhiprtc.so.6", "libhiprtc.so.5"},
-                      list);
-  }
+  if (!search.rocm_path.empty()) folders.push_back({search.rocm_path, "ROCM_PATH"});
+  return folders;
+}
+
+std::vector<RocmFolder> private_rocm(const ToolchainSearch& search) {
+  std::vector<RocmFolder> found;
   std::vector<fs::path> folders = entries_of(search.private_folder);
   std::ranges::reverse(folders);
   for (const fs::path& folder : folders) {
     const std::string name = folder.filename().string();
     if (name.starts_with("rocm-") && !name.ends_with(".partial") && fs::is_directory(folder)) {
-      probe_rocm_folder(search, folder.string(), "private folder", list);
+      found.push_back({folder.string(), "private folder"});
     }
+  }
+  return found;
+}
+
+ToolchainList find_rocm(const ToolchainSearch& search) {
+  require_helper(search);
+  ToolchainList list;
+  for (const RocmFolder& folder : installed_rocm(search)) {
+    probe_rocm_folder(search, folder.root, folder.origin, list);
+  }
+  if (search.loader_path) {
+    probe_loader_path(search, "hiprtc", {"libhiprtc.so.7", "libhiprtc.so.6", "libhiprtc.so.5"},
+                      list);
+  }
+  for (const RocmFolder& folder : private_rocm(search)) {
+    probe_rocm_folder(search, folder.root, folder.origin, list);
   }
   return list;
 }
@@ -234,6 +268,9 @@ ToolchainList find_cuda(const ToolchainSearch& search) {
   ToolchainList list;
   probe_cuda_folder(search, search.system_cuda, search.system_cuda, list);
   probe_cuda_folder(search, search.cuda_path, "CUDA_PATH", list);
+  for (const fs::path& root : cuda_beside_programs(search)) {
+    probe_cuda_folder(search, root.string(), "PATH", list);
+  }
   if (search.loader_path)
     probe_loader_path(search, "nvrtc", {"libnvrtc.so.13", "libnvrtc.so.12"}, list);
   return list;

@@ -15,6 +15,8 @@
 #include "kernels/device_host.hpp"
 #include "kernels/process.hpp"
 #include "tuner/cache.hpp"
+#include "tuner/folders.hpp"
+#include "tuner/gpus.hpp"
 #include "tuner/interrupt.hpp"
 #include "tuner/shapes.hpp"
 #include "tuner/tune.hpp"
@@ -27,17 +29,6 @@ namespace fs = std::filesystem;
 constexpr std::size_t kGpuCodeObjects = 260;
 constexpr std::size_t kHostCodeObjects = 6;
 constexpr double kDefaultBudget = 300;
-
-// The GPU of this arch, as a device to run on.
-std::unique_ptr<Runner> find_gpu(const Arch&) { return nullptr; }
-
-// A program that belongs to this one: beside it, or one folder up (tests).
-std::string program(const std::string& name) {
-  const fs::path beside = sibling_program(name);
-  const fs::path above = beside.parent_path().parent_path() / name;
-  std::error_code ignored;
-  return (!fs::exists(beside, ignored) && fs::exists(above, ignored) ? above : beside).string();
-}
 
 int jobs_of(const TuneOptions& options) {
   if (options.jobs > 0) return options.jobs;
@@ -58,11 +49,12 @@ std::string conditions() {
 // Which device executes, and what the user should know about it.
 struct Choice {
   Bench bench = Bench::none;
-  std::unique_ptr<Runner> runner;
+  std::vector<std::unique_ptr<Runner>> runners;
   std::string words;
 };
 
-Choice choose_device(const TuneOptions& options, const Arch& arch, int jobs) {
+Choice choose_device(const TuneOptions& options, const Arch& arch, int jobs,
+                     const GpuTools& tools) {
   Choice choice;
   if (options.device == DeviceChoice::none) {
     choice.words =
@@ -71,23 +63,27 @@ Choice choose_device(const TuneOptions& options, const Arch& arch, int jobs) {
     return choice;
   }
   if (arch.name != "host" && options.device != DeviceChoice::host) {
-    choice.runner = find_gpu(arch);
-    if (choice.runner) {
+    std::string unusable;
+    choice.runners = make_gpu_runners(arch, tools, unusable);
+    if (!choice.runners.empty()) {
       choice.bench = Bench::target;
-      choice.words = "Times are measured on " + choice.runner->identity().name + ".";
+      const std::size_t count = choice.runners.size();
+      choice.words =
+          fmt::format("Times are measured on {}{}.", count == 1 ? "" : fmt::format("{} x ", count),
+                      choice.runners.front()->identity().name);
       return choice;
     }
     if (options.device == DeviceChoice::gpu)
       throw Error(ErrorKind::device,
                   fmt::format("no {} that this mla-tune can run on: leave --device gpu out for "
-                              "predictions, or run on a machine with {}",
-                              arch.name, arch.device));
+                              "predictions, or run on a machine with {}{}",
+                              arch.name, arch.device, unusable));
   }
   if (arch.name == "host" && options.device == DeviceChoice::gpu)
     throw Error(ErrorKind::device,
                 "arch host is the CPU: leave --device gpu out, or name the "
                 "GPU's arch with --arch");
-  choice.runner = make_host_runner(program("mla-host-worker"), jobs);
+  choice.runners.push_back(make_host_runner(companion_program("mla-host-worker"), jobs));
   if (arch.name == "host") {
     choice.bench = Bench::target;
     choice.words = "Times are measured on this CPU and hold for arch host alone.";
@@ -224,11 +220,11 @@ int tune_command(const TuneOptions& options) {
   const int jobs = jobs_of(options);
   const ToolchainSearch search = search_from_environment(options.rocm);
   const FoundToolchain toolchain = toolchain_for(arch.name, search);
-  Choice choice = choose_device(options, arch, jobs);
+  Cache cache(default_cache_folder());
+  const Choice choice = choose_device(options, arch, jobs, {search, toolchain, headers, cache});
 
   catch_interrupts();
   Store store = Store::open(options.db, StoreMode::read_write_create);
-  Cache cache(default_cache_folder());
   const auto compiler = make_pool_compiler(toolchain, &cache, jobs);
   std::unique_ptr<Compiler> host_compiler;
   if (choice.bench == Bench::host)
@@ -239,7 +235,7 @@ int tune_command(const TuneOptions& options) {
              toolchain.record.release, toolchain.root, jobs, choice.words);
   std::fflush(stdout);
   std::vector<Runner*> runners;
-  if (choice.runner) runners.push_back(choice.runner.get());
+  for (const auto& runner : choice.runners) runners.push_back(runner.get());
   const TuneParts parts{.arch = arch,
                         .space = space,
                         .problems = problems,

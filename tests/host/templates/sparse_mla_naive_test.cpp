@@ -47,7 +47,7 @@ class NaiveReference : public ::testing::Test {
   }
   void expect_right() {
     const ProblemData data = make_inputs(problem_, options_);
-    const RunResult run = runner_->run(object_, "", kNaiveLaunch, data, 60);
+    const RunResult run = runner_->run(object_, "", naive_launch("host"), data, 60);
     ASSERT_EQ(run.verdict, Verdict::ok) << run.reason;
     const Comparison seen = compare(run.output, compute_reference(data), {});
     EXPECT_TRUE(seen.ok) << seen.reason;
