@@ -209,6 +209,8 @@ const FoundToolchain& CompilePool::toolchain() const { return state_->toolchain;
 
 std::vector<std::string> arch_options(std::string_view arch) {
   if (arch.starts_with("gfx")) return {fmt::format("--offload-arch={}", arch), "-std=c++20", "-O3"};
+  // The warpgroup instructions are sm_90a's alone.
+  if (arch == "sm_90") arch = "sm_90a";
   if (arch.starts_with("sm_")) return {fmt::format("--gpu-architecture={}", arch), "--std=c++20"};
   return {"-std=c++20", "-O2"};
 }

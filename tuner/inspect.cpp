@@ -81,7 +81,6 @@ void read_cuda(const ElfFile& file, std::string_view entry, Resources& found) {
     at += 4 + (sized ? load<std::uint16_t>(info->bytes, at + 2) : 0u);
   }
   if (found.vgprs < 0) no_kernel(entry);
-  found.vgprs = round_up(found.vgprs, 8);
   found.lds_bytes = 0;
   if (const ElfSection* shared = file.section(fmt::format(".nv.shared.{}", entry))) {
     // From sm_80 on the section also covers the kilobyte that the system keeps at the start of each

@@ -164,7 +164,7 @@ TEST(Inspect, ReadsACubin) {
   elf.add(".nv.shared.entry", "", SHT_NOBITS, 3072);
   elf.add(".nv.shared.reserved.0", "", SHT_NOBITS, 0);
   const Resources found = inspect(elf.build(), "entry", kSm90, 128, 100, {});
-  EXPECT_EQ(found.vgprs, 64);
+  EXPECT_EQ(found.vgprs, 61);
   EXPECT_EQ(found.scratch_bytes, 24);
   EXPECT_EQ(found.lds_bytes, 2048 + 100);
   EXPECT_EQ(found.code_bytes, 512);
