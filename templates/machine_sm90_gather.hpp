@@ -218,8 +218,9 @@ MLA_DEVICE void fetch(RawStrip<c>& raw) {
     MLA_UNROLL for (int r = 0; r < 2; ++r) raw.scales[r] =
         lds_read<uint2>(staged_scales<c>(raw.staged, r));
   }
-  raw.large =
-      any_lane(is_large(raw.scales[0].x | raw.scales[0].y | raw.scales[1].x | raw.scales[1].y));
+  // Not the eighth byte, which is nobody's and may be anything.
+  raw.large = any_lane(is_large(raw.scales[0].x | raw.scales[1].x |
+                                ((raw.scales[0].y | raw.scales[1].y) & 0x00ffffffu)));
 }
 
 // Keeps the optimizer from holding on to what it has already made of the strip: at_use dequantises
