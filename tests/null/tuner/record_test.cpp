@@ -194,6 +194,29 @@ TEST_F(RecordOfTimes, StaysWithinWhatARepositoryTakes) {
   EXPECT_LT(encode_record(record).size(), 2u << 20) << "8 MB have room for four times as many";
 }
 
+TEST_F(RecordOfTimes, OfTheH200HasEveryProblemAndVariant) {
+  std::ifstream file(MLA_SOURCE "/tests/data/sm_90_h200.json.zst", std::ios::binary);
+  const std::string bytes((std::istreambuf_iterator<char>(file)), {});
+  const Record record = decode_record(bytes);
+  EXPECT_LT(bytes.size(), 8u << 20);
+  EXPECT_EQ(record.arch, "sm_90");
+  EXPECT_GE(record.problems.size(), 24u);
+  std::vector<int> tried(record.problems.size(), 0), won(record.problems.size(), 0);
+  for (const RecordRow& row : record.rows) {
+    const auto p = static_cast<std::size_t>(row.problem);
+    tried[p] += row.round == Round::search;
+    won[p] += row.round == Round::final && row.verdict == Verdict::ok;
+    if (row.verdict == Verdict::ok) {
+      ASSERT_FALSE(row.samples_us.empty());
+      for (const float sample : row.samples_us) ASSERT_GT(sample, 1.0f);
+    }
+  }
+  for (std::size_t p = 0; p < tried.size(); ++p) {
+    EXPECT_GE(tried[p], 600) << p;
+    EXPECT_GE(won[p], 1) << p;
+  }
+}
+
 TEST_F(RecordOfTimes, IsAnalysedByTheScript) {
   if (std::string(MLA_PYTHON).empty()) GTEST_SKIP() << "no Python 3";
   write_database(db_, [](int block_k, int splits) { return block_k / 4.0 + splits; });
