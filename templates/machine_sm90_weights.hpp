@@ -20,6 +20,8 @@ template <Config c>
 struct TeamShape {
   static_assert(c.waves % 4 == 0,
                 "sm_90 multiplies with four waves at a time: choose waves 4 or 8");
+  static_assert(strips_per_tile(c) % 4 == 0,
+                "the four waves share the queries' columns: choose block_k 64 or 128");
   static_assert(c.lds_layout == LdsLayout::swizzled && c.value_read == ValueRead::transposing,
                 "sm_90 reads swizzled tiles, transposing, with wave_split weights");
   static_assert(c.block_h <= 64);
