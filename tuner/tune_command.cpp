@@ -246,7 +246,9 @@ int tune_command(const TuneOptions& options) {
                         .runners = runners,
                         .host_compiler = host_compiler.get(),
                         .objects_are_files = choice.bench == Bench::host || arch.name == "host"};
-  const TuneLimits limits = limits_of(options, arch, jobs);
+  TuneLimits limits = limits_of(options, arch, jobs);
+  // A hang costs no more than this; the longest honest check of a GPU takes a few seconds.
+  if (choice.bench == Bench::target && arch.name != "host") limits.run_seconds = 60;
   Session session;
   session.command = options.command;
   session.version = MLA_VERSION;
