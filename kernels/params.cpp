@@ -15,10 +15,9 @@ constexpr Enumerator entry(std::string_view name, E value) {
   return {name, static_cast<int>(value)};
 }
 
-constexpr Enumerator kWaveSplit[] = {entry("keys", WaveSplit::keys),
-                                     entry("heads", WaveSplit::heads),
-                                     entry("columns", WaveSplit::columns),
-                                     entry("weights", WaveSplit::weights)};
+constexpr Enumerator kWaveSplit[] = {
+    entry("keys", WaveSplit::keys), entry("heads", WaveSplit::heads),
+    entry("columns", WaveSplit::columns), entry("weights", WaveSplit::weights)};
 constexpr Enumerator kSplitMap[] = {entry("contiguous", SplitMap::contiguous),
                                     entry("strided", SplitMap::strided)};
 constexpr Enumerator kDequantise[] = {entry("at_store", Dequantise::at_store),
