@@ -42,8 +42,7 @@ Counts estimate(const Arch& arch, const Config& c, double gathered) {
   const double elements = gathered * kHeadDim / lanes;
   const double heads = c.block_h / (c.wave_split == WaveSplit::heads ? c.waves : 1.0);
   const double uses = c.dequantise == Dequantise::at_use ? 2 : 1;
-  const bool by_columns =
-      c.wave_split == WaveSplit::columns || c.wave_split == WaveSplit::weights;
+  const bool by_columns = c.wave_split == WaveSplit::columns || c.wave_split == WaveSplit::weights;
   const double value_columns = kHeadDim / (by_columns ? c.waves : 1.0);
   const double weighed = c.wave_split == WaveSplit::weights ? gathered : c.block_k;
   const double reads_per_lane = c.value_read == ValueRead::strided ? 1 : 4;
