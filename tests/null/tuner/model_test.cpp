@@ -24,7 +24,7 @@ ProblemRecord a_problem(int tokens, int heads = 16, int extra = 1024) {
 
 Launch a_launch(int split_extra = 1, int split_main = 0) {
   return {{16, 32, 4, WaveSplit::keys, 16, 1, 2, Dequantise::at_store, LoadPath::registers, 16,
-           LdsLayout::padded, QueryIn::registers, ValueRead::transposing, 1, 8},
+           LdsLayout::padded, QueryIn::registers, ValueRead::transposing, 1, 8, 8},
           {split_main, split_extra, SplitMap::contiguous},
           {4, 2}};
 }
