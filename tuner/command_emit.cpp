@@ -37,10 +37,9 @@ CompiledVariant compile_variant(const NamedVariant& variant, const Arch& arch,
   const SourceHeaders headers = read_headers(templates_folder(options.templates));
   Cache cache(default_cache_folder());
   CompilePool pool(toolchain, &cache, 2);
-  const std::string compiled_for = arch.name == "sm_90" ? "sm_90a" : arch.name;
   CompileJob job;
   job.tag = kDecode;
-  job.arch = compiled_for;
+  job.arch = arch.name;
   job.source = decode_source(variant.launch.config);
   job.headers = headers;
   pool.submit(job);
