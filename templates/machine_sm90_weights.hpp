@@ -27,7 +27,6 @@ struct TeamShape {
   static_assert(c.block_h <= 64);
   static constexpr int kTeams = c.waves / 4;
   static constexpr int kBlocks = kGroups / kTeams;  // blocks of 64 columns of a warp's team
-  static constexpr int kHeadPairs = c.block_h / 8;
 };
 
 // Four 8 x 8 tiles of bf16 as operand A holds them: lane l names row l % 8 of tile l / 8.
