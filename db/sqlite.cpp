@@ -122,6 +122,30 @@ Connection::Connection() : path_(":memory:") {
   }
 }
 
+Connection::Connection(const std::string& name, std::string_view image, const char* remedy)
+    : path_(name), remedy_(remedy) {
+  const int code = sqlite3_open_v2(":memory:", &handle_, SQLITE_OPEN_READWRITE, nullptr);
+  try {
+    if (code != SQLITE_OK) fail(code);
+    sqlite3_extended_result_codes(handle_, 1);
+    sqlite3_db_config(handle_, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
+    for (const int off : {SQLITE_DBCONFIG_TRUSTED_SCHEMA, SQLITE_DBCONFIG_ENABLE_TRIGGER,
+                          SQLITE_DBCONFIG_ENABLE_VIEW, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION})
+      sqlite3_db_config(handle_, off, 0, nullptr);
+    run_script("PRAGMA cell_size_check = ON");
+    // Read-only: SQLite takes a pointer to what it may write, and writes nothing.
+    auto* bytes = reinterpret_cast<unsigned char*>(const_cast<char*>(image.data()));
+    const auto size = static_cast<sqlite3_int64>(image.size());
+    const int outcome =
+        sqlite3_deserialize(handle_, "main", bytes, size, size, SQLITE_DESERIALIZE_READONLY);
+    if (outcome != SQLITE_OK) fail(outcome);
+    run_script("PRAGMA query_only = ON");
+  } catch (...) {
+    close();
+    throw;
+  }
+}
+
 Connection::~Connection() { close(); }
 
 void Connection::close() noexcept {
@@ -129,6 +153,15 @@ void Connection::close() noexcept {
   statements_.clear();
   sqlite3_close_v2(handle_);
   handle_ = nullptr;
+}
+
+std::string Connection::serialized() {
+  sqlite3_int64 size = 0;
+  unsigned char* bytes = sqlite3_serialize(handle_, "main", &size, 0);
+  if (bytes == nullptr) fail(SQLITE_NOMEM);
+  std::string image(reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(size));
+  sqlite3_free(bytes);
+  return image;
 }
 
 void Connection::copy_into_memory() {
@@ -184,6 +217,8 @@ void Connection::fail(int code) const {
   const auto database = [](const std::string& message) -> Error {
     return Error(ErrorKind::database, message);
   };
+  if (remedy_ != nullptr && (code & 0xff) != SQLITE_NOMEM)
+    throw database(fmt::format("{} is damaged ({}): {}", file, detail, remedy_));
   switch (code & 0xff) {
     case SQLITE_NOTADB:
       throw database(

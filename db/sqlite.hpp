@@ -72,9 +72,16 @@ class Connection {
   Connection(const std::filesystem::path& path, Access access, int busy_timeout_ms);
   // An empty database in memory.
   Connection();
+  // Reads the bytes of a database file, which must outlive it and never change. They may come from
+  // anybody. `name` stands for the path in errors; `remedy` is what they advise where it is
+  // damaged.
+  Connection(const std::string& name, std::string_view image, const char* remedy);
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
   ~Connection();
+
+  // The bytes of the file that this database would be.
+  std::string serialized();
 
   // A database in memory with the content of this one. `name` in errors stays this file's.
   void copy_into_memory();
@@ -101,6 +108,7 @@ class Connection {
 
   std::filesystem::path path_;
   int busy_timeout_ms_ = 0;
+  const char* remedy_ = nullptr;  // of a damaged file; null: that of one that is written to
   sqlite3* handle_ = nullptr;
   std::map<const char*, sqlite3_stmt*> statements_;
 };

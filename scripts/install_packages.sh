@@ -7,7 +7,7 @@ set -euo pipefail
 
 packages=(g++ cmake ninja-build pkg-config git python3 python3-yaml
           libcli11-dev libsqlite3-dev libyaml-cpp-dev libfmt-dev libspdlog-dev nlohmann-json3-dev
-          libzstd-dev libxxhash-dev libboost-context-dev libgtest-dev libgmock-dev libbenchmark-dev)
+          libzstd-dev libxxhash-dev libsodium-dev libboost-context-dev libgtest-dev libgmock-dev libbenchmark-dev)
 [ "${1:-}" != style ] || packages+=(clang-format clang-tidy shellcheck)
 
 if ! command -v dpkg-query > /dev/null; then

@@ -1,0 +1,233 @@
+#include "db/bundle.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <zstd.h>
+
+#include <fstream>
+#include <unordered_map>
+
+#include "db/bundle_schema.hpp"
+#include "db/bundle_seal.hpp"
+#include "db/error.hpp"
+#include "db/schema.hpp"
+#include "db/sqlite.hpp"
+#include "db/trusted_file.hpp"
+
+namespace mla {
+namespace {
+
+constexpr const char* kRemedy = "copy it again, or make it again with `mla-tune export`";
+constexpr std::uint64_t kLargestCode = std::uint64_t{64} << 20;
+
+// Everything that the schema declares, to the letter.
+std::string declarations(sqlite::Connection& connection) {
+  auto row =
+      connection.prepare("SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema");
+  std::string all;
+  while (row.step())
+    for (int column = 0; column < 4; ++column) all += row.text(column) + '\n';
+  return all;
+}
+
+void check_schema(sqlite::Connection& connection, const std::string& name) {
+  sqlite::Connection fresh;
+  fresh.run_script(kBundleSql);
+  if (declarations(connection) != declarations(fresh))
+    throw Error(ErrorKind::database,
+                fmt::format("{} does not have the tables of its format: {}", name, kRemedy));
+}
+
+}  // namespace
+
+struct Bundle::Impl {
+  struct CodeObject {
+    std::string key, arch;
+  };
+
+  std::string name;
+  FileBytes owned;
+  std::uint64_t size = 0;
+  std::optional<PublicKey> signer;
+  std::unique_ptr<sqlite::Connection> connection;
+  std::string version;
+  std::vector<std::string> archs;
+  std::unordered_map<std::int64_t, CodeObject> codes;  // by id
+
+  void load(std::string_view bytes, const BundleOptions& options);
+
+  [[noreturn]] void refuse(const std::string& why) const {
+    throw Error(ErrorKind::database, fmt::format("{} is damaged ({}): {}", name, why, kRemedy));
+  }
+  // Of the id in that column; empty for NULL.
+  std::string key_of(const sqlite::Statement& row, int column, std::string_view arch) const {
+    const std::int64_t id = row.integer(column);
+    if (id == 0) return {};
+    const auto code = codes.find(id);
+    if (code == codes.end()) refuse("a code object is missing");
+    if (code->second.arch != arch) refuse("a code object is of another arch");
+    return code->second.key;
+  }
+};
+
+void Bundle::Impl::load(std::string_view bytes, const BundleOptions& options) {
+  const Sealed sealed = unseal(bytes, name, options.public_key);
+  size = bytes.size();
+  signer = sealed.signer;
+  connection = std::make_unique<sqlite::Connection>(name, sealed.image, kRemedy);
+  check_schema(*connection, name);
+  auto written = connection->prepare("SELECT version FROM bundle");
+  if (written.step()) version = written.text(0);
+  auto code = connection->prepare("SELECT id, key, arch FROM code_objects");
+  while (code.step()) codes[code.integer(0)] = {code.text(1), code.text(2)};
+  auto arch = connection->prepare("SELECT DISTINCT arch FROM fallbacks ORDER BY arch");
+  while (arch.step()) archs.push_back(arch.text(0));
+}
+
+Bundle::Bundle(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Bundle::Bundle(Bundle&&) noexcept = default;
+Bundle& Bundle::operator=(Bundle&&) noexcept = default;
+Bundle::~Bundle() = default;
+
+Bundle Bundle::open(const std::filesystem::path& path, const BundleOptions& options) {
+  auto impl = std::make_unique<Impl>();
+  impl->name = path.string();
+  impl->owned = read_trusted(path, options.allow_untrusted);
+  impl->load(impl->owned.view(), options);
+  Bundle bundle(std::move(impl));
+  if (options.eager)
+    for (const auto& [id, code] : bundle.impl_->codes) bundle.code_object(code.key);
+  return bundle;
+}
+
+Bundle Bundle::from_memory(std::string_view bytes, const std::string& name,
+                           const BundleOptions& options) {
+  auto impl = std::make_unique<Impl>();
+  impl->name = name;
+  impl->load(bytes, options);
+  Bundle bundle(std::move(impl));
+  if (options.eager)
+    for (const auto& [id, code] : bundle.impl_->codes) bundle.code_object(code.key);
+  return bundle;
+}
+
+std::vector<std::string> Bundle::archs() const { return impl_->archs; }
+const std::string& Bundle::version() const { return impl_->version; }
+std::uint64_t Bundle::size() const { return impl_->size; }
+std::optional<std::vector<std::uint8_t>> Bundle::signer() const { return impl_->signer; }
+
+std::vector<BundleWinner> Bundle::winners(std::string_view arch) const {
+  auto row = impl_->connection->prepare(
+      "SELECT w.num_heads, w.num_tokens, w.main_len, w.extra_len, w.main_page, w.extra_page,"
+      " w.main_format, w.extra_format, w.lengths, w.warm_cache, w.evidence, w.median_us, w.kernel,"
+      " t.release, v.key, v.params, w.decode_id, w.reduce_id FROM winners w"
+      " JOIN variants v ON v.id = w.variant_id JOIN toolchains t ON t.id = w.toolchain_id"
+      " WHERE w.arch = ? ORDER BY w.id");
+  row.bind(arch);
+  std::vector<BundleWinner> winners;
+  while (row.step()) {
+    BundleWinner& one = winners.emplace_back();
+    Winner& winner = one.winner;
+    ProblemRecord& problem = winner.problem;
+    winner.arch = arch;
+    int column = 0;
+    for (int* field :
+         {&problem.num_heads, &problem.num_tokens, &problem.main_len, &problem.extra_len,
+          &problem.main_page, &problem.extra_page, &problem.main_format, &problem.extra_format})
+      *field = row.small(column++);
+    problem.lengths = row.text(8);
+    problem.warm_cache = row.integer(9) != 0;
+    winner.evidence = evidence_from(row.small(10));
+    winner.median_us = row.real(11);
+    problem.kernel = row.text(12);
+    winner.rocm = row.text(13);
+    winner.variant = row.text(14);
+    winner.params = row.text(15);
+    one.decode_key = impl_->key_of(row, 16, arch);
+    one.reduce_key = impl_->key_of(row, 17, arch);
+    if (one.decode_key.empty()) impl_->refuse("a winner has no code object");
+  }
+  return winners;
+}
+
+std::vector<BundleFallback> Bundle::fallbacks(std::string_view arch) const {
+  auto row = impl_->connection->prepare(
+      "SELECT params, decode_id, reduce_id FROM fallbacks WHERE arch = ? ORDER BY id");
+  row.bind(arch);
+  std::vector<BundleFallback> fallbacks;
+  while (row.step()) {
+    fallbacks.push_back(
+        {std::string(arch), row.text(0), impl_->key_of(row, 1, arch), impl_->key_of(row, 2, arch)});
+    if (fallbacks.back().decode_key.empty()) impl_->refuse("a fallback has no code object");
+  }
+  return fallbacks;
+}
+
+std::vector<WinnerOrigin> Bundle::origins(std::string_view arch) const {
+  auto row = impl_->connection->prepare(
+      "SELECT d.arch, d.name, d.compute_units, d.memory_bytes, d.clock_mhz, d.pci_id, d.partition,"
+      " d.driver, d.runtime, t.compiler, t.release, t.library, t.llvm, w.mad_us, w.ci_low_us,"
+      " w.ci_high_us, w.max_error, w.cosine_gap, w.recorded FROM winners w"
+      " JOIN devices d ON d.id = w.device_id JOIN toolchains t ON t.id = w.toolchain_id"
+      " WHERE w.arch = ? ORDER BY w.id");
+  row.bind(arch);
+  std::vector<WinnerOrigin> origins;
+  while (row.step()) {
+    origins.push_back({.device = {0, row.text(0), row.text(1), row.small(2), row.integer(3),
+                                  row.small(4), row.text(5), row.text(6), row.text(7), row.text(8)},
+                       .toolchain = {0, row.text(9), row.text(10), row.text(11), row.text(12)},
+                       .mad_us = row.real(13),
+                       .ci_low_us = row.real(14),
+                       .ci_high_us = row.real(15),
+                       .max_error = row.real(16),
+                       .cosine_gap = row.real(17),
+                       .recorded = row.text(18)});
+  }
+  return origins;
+}
+
+std::vector<BundleCodeObject> Bundle::code_objects() const {
+  auto row = impl_->connection->prepare(
+      "SELECT c.key, c.arch, c.kernel, t.release, c.bytes, length(c.content), c.checksum"
+      " FROM code_objects c JOIN toolchains t ON t.id = c.toolchain_id ORDER BY c.key");
+  std::vector<BundleCodeObject> all;
+  while (row.step())
+    all.push_back({row.text(0), row.text(1), row.text(2), row.text(3),
+                   static_cast<std::uint64_t>(row.integer(4)),
+                   static_cast<std::uint64_t>(row.integer(5)), row.text(6)});
+  return all;
+}
+
+std::string Bundle::code_object(std::string_view key) const {
+  auto row =
+      impl_->connection->prepare("SELECT bytes, checksum, content FROM code_objects WHERE key = ?");
+  row.bind(key);
+  if (!row.step())
+    throw Error(ErrorKind::database, fmt::format("{} has no code object {}", impl_->name, key));
+  const auto bytes = static_cast<std::uint64_t>(row.integer(0));
+  if (bytes == 0 || bytes > kLargestCode) impl_->refuse(fmt::format("the size of {}", key));
+  const std::vector<std::byte> content = row.blob(2);
+  std::string code(bytes, '\0');
+  const std::size_t got = ZSTD_decompress(code.data(), code.size(), content.data(), content.size());
+  if (ZSTD_isError(got) != 0 || got != bytes || checksum(code) != row.text(1))
+    impl_->refuse(fmt::format("code object {} is not what was exported", key));
+  return code;
+}
+
+bool is_bundle(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  char header[72] = {};
+  if (!file.read(header, sizeof header)) {
+    if (!file.is_open() || file.bad())
+      throw Error(ErrorKind::database,
+                  fmt::format("{} cannot be read: name the file that `mla-tune export` wrote",
+                              path.string()));
+    return false;
+  }
+  const std::string_view wanted{"mlab", 4};  // kBundleApplicationId, big-endian
+  static_assert(kBundleApplicationId == 0x6d6c6162);
+  return std::string_view(header, 15) == "SQLite format 3" &&
+         std::string_view(header + 68, 4) == wanted;
+}
+
+}  // namespace mla
