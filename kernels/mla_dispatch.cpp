@@ -1,4 +1,4 @@
-#include "kernels/mla_dispatch.h"
+#include "kernels/mla_dispatch_former.h"
 
 #include <algorithm>
 #include <cstring>
