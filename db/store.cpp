@@ -27,12 +27,6 @@ double storable(double error) {
   return std::isnan(error) ? std::numeric_limits<double>::infinity() : error;
 }
 
-std::vector<float> samples_from(const std::vector<std::byte>& bytes) {
-  std::vector<float> samples(bytes.size() / sizeof(float));
-  if (!samples.empty()) std::memcpy(samples.data(), bytes.data(), samples.size() * sizeof(float));
-  return samples;
-}
-
 CodeObjectRecord code_object_from(const sqlite::Statement& row) {
   CodeObjectRecord record;
   record.id = row.integer(0);
@@ -47,6 +41,18 @@ CodeObjectRecord code_object_from(const sqlite::Statement& row) {
   int column = 9;
   for (const auto field : kResources) record.resources.*field = row.small(column++);
   return record;
+}
+
+VariantRecord variant_from(const sqlite::Statement& row) {
+  return {row.integer(0), row.text(1), row.text(2), row.text(3)};
+}
+
+}  // namespace
+
+std::vector<float> samples_from(const std::vector<std::byte>& bytes) {
+  std::vector<float> samples(bytes.size() / sizeof(float));
+  if (!samples.empty()) std::memcpy(samples.data(), bytes.data(), samples.size() * sizeof(float));
+  return samples;
 }
 
 MeasurementRecord measurement_from(const sqlite::Statement& row) {
@@ -70,12 +76,6 @@ MeasurementRecord measurement_from(const sqlite::Statement& row) {
   record.recorded = row.text(16);
   return record;
 }
-
-VariantRecord variant_from(const sqlite::Statement& row) {
-  return {row.integer(0), row.text(1), row.text(2), row.text(3)};
-}
-
-}  // namespace
 
 std::int64_t Store::put(const Toolchain& t) {
   auto known = impl_->query(
@@ -143,9 +143,7 @@ std::int64_t Store::put(const VariantRecord& v) {
   return impl_->connection.last_id();
 }
 
-std::int64_t Store::put(const CodeObjectRecord& c) {
-  // A code object without its variant would be found and never compiled for it.
-  Savepoint both(*impl_);
+std::int64_t Store::put_unlinked(const CodeObjectRecord& c) {
   auto row = impl_->query(
       "INSERT INTO code_objects (key, toolchain_id, arch, entry_template, verdict,"
       " reason, content, compile_seconds, vgprs, agprs, sgprs, lds_bytes, scratch_bytes,"
@@ -165,6 +163,13 @@ std::int64_t Store::put(const CodeObjectRecord& c) {
   row.step();
   const auto id = row.integer(0);
   row.run();
+  return id;
+}
+
+std::int64_t Store::put(const CodeObjectRecord& c) {
+  // A code object without its variant would be found and never compiled for it.
+  Savepoint both(*impl_);
+  const auto id = put_unlinked(c);
   impl_
       ->query(
           "INSERT INTO variant_code_objects (variant_id, code_object_id) VALUES (?, ?)"

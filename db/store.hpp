@@ -62,12 +62,16 @@ struct StoreStats {
 class Store {
  public:
   class Transaction;
+  class Merge;  // private to db/
 
   // Throws Error{database}: no such file (read_only), a directory, not SQLite, not ours, of a newer
   // format, damaged, not writable, or being written by another process (the message names it). What
   // is not ours is left untouched.
   static Store open(const std::filesystem::path& path, StoreMode mode,
                     const StoreOptions& options = {});
+  // The format of a file as it is stored, without changing it; 0: there is nothing in it. Throws as
+  // open() does to read.
+  static int stored_format(const std::filesystem::path& path);
   Store(Store&&) noexcept;
   Store& operator=(Store&&) noexcept;
   ~Store();
@@ -124,6 +128,7 @@ class Store {
   struct Impl;
   class Savepoint;
   explicit Store(std::unique_ptr<Impl> impl);
+  std::int64_t put_unlinked(const CodeObjectRecord& code_object);
   std::unique_ptr<Impl> impl_;
 };
 

@@ -37,6 +37,10 @@ struct Store::Impl {
   }
 };
 
+// A row of measurements whose columns stand in the order of the table; samples are left out.
+MeasurementRecord measurement_from(const sqlite::Statement& row);
+std::vector<float> samples_from(const std::vector<std::byte>& bytes);
+
 // Several statements as one: undone on destruction unless released. Works inside a transaction and
 // outside, where it is one. Statements made after it must be gone before it.
 class Store::Savepoint {

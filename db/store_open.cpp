@@ -99,6 +99,13 @@ void check_path(const fs::path& path, StoreMode mode) {
 
 }  // namespace
 
+int Store::stored_format(const fs::path& path) {
+  check_path(path, StoreMode::read_only);
+  const auto access = needs_immutable(path) ? sqlite::Access::immutable : sqlite::Access::read;
+  sqlite::Connection connection(path, access, StoreOptions{}.busy_timeout_ms);
+  return identify(connection).version;
+}
+
 Store Store::open(const fs::path& path, StoreMode mode, const StoreOptions& options) {
   check_path(path, mode);
   if (mode == StoreMode::read_only) {
