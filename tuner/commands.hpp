@@ -89,6 +89,12 @@ int db_stats_command(const std::filesystem::path& db, bool json);
 // Returns 3 where the content is damaged.
 int db_check_command(const std::filesystem::path& db, bool json);
 
+// Gives `out` the rows of the inputs that it lacks; see db/merge.hpp.
+int db_merge_command(const std::filesystem::path& out,
+                     const std::vector<std::filesystem::path>& inputs, bool json);
+// Brings a file of an older format to this program's; it must exist.
+int db_migrate_command(const std::filesystem::path& db);
+
 // What is there to compile and to run with, and what is missing.
 int doctor_command(const std::filesystem::path& db, bool json);
 

@@ -85,6 +85,9 @@ struct CommandLine {
   LookupOptions lookup;
   RecordOptions record;
   BenchOptions bench;
+  std::string shard;
+  std::string merged;
+  std::vector<std::string> merge_inputs;
   std::string out;
   bool json = false;
 };
@@ -122,6 +125,10 @@ void describe_tune(CLI::App& app, CommandLine& line) {
                   "how many ways to launch each code object are tried for each problem; else 2")
       ->check(CLI::Range(1, 1000));
   tune.add_flag("--retry", line.tune.retry, "try again what failed, hung or crashed before");
+  tune.add_option(
+          "--shard", line.shard,
+          "I/N: the I-th of N runs that share the problems; `db merge` joins what they find")
+      ->type_name("I/N");
   tune.add_flag("--warm-cache", line.tune.warm_cache,
                 "time with the inputs in cache, and store that as problems of their own");
   tune.add_option("--verify", line.tune.verify, "how many of the best of each problem to check")
@@ -175,8 +182,8 @@ void describe_questions(CLI::App& app, CommandLine& line) {
   lookup.add_flag("--json", line.json, "as JSON");
   add_configs(lookup, line.shared);
 
-  CLI::App& db = *app.add_subcommand(
-      "db", "what a database holds: db stats, db check (both: --db FILE, --json)");
+  CLI::App& db =
+      *app.add_subcommand("db", "what databases hold: db stats, db check, db merge, db migrate");
   db.require_subcommand(1);
   for (const char* name : {"stats", "check"}) {
     CLI::App& one = *db.add_subcommand(
@@ -184,6 +191,14 @@ void describe_questions(CLI::App& app, CommandLine& line) {
     add_db(one, line.shared);
     one.add_flag("--json", line.json, "as JSON");
   }
+
+  CLI::App& merge = *db.add_subcommand(
+      "merge", "give OUT every row of the INs that it lacks, or nothing where they contradict");
+  merge.add_option("OUT", line.merged, "database to write; made where it is not there")->required();
+  merge.add_option("IN", line.merge_inputs, "databases to read")->required();
+  merge.add_flag("--json", line.json, "as JSON");
+  add_db(*db.add_subcommand("migrate", "bring a file of an older format to this program's"),
+         line.shared);
 
   CLI::App& bench =
       *app.add_subcommand("bench", "time stored winners again on this device, against baselines");
@@ -227,6 +242,7 @@ int run_tune(CommandLine& line, const std::string& words) {
   line.tune.configs = line.shared.configs;
   line.tune.templates = line.shared.templates;
   line.tune.command = words;
+  if (!line.shard.empty()) line.tune.shard = parse_shard(line.shard);
   return tune_command(line.tune);
 }
 
@@ -246,9 +262,13 @@ int run(CLI::App& app, CommandLine& line, const std::string& words) {
   }
   if (app.got_subcommand("doctor")) return doctor_command(database(shared), line.json);
   if (app.got_subcommand("db")) {
-    const bool stats = app.get_subcommand("db")->got_subcommand("stats");
-    return stats ? db_stats_command(database(shared), line.json)
-                 : db_check_command(database(shared), line.json);
+    const CLI::App& asked = *app.get_subcommand("db");
+    if (asked.got_subcommand("merge"))
+      return db_merge_command(line.merged, {line.merge_inputs.begin(), line.merge_inputs.end()},
+                              line.json);
+    if (asked.got_subcommand("migrate")) return db_migrate_command(database(shared));
+    return asked.got_subcommand("stats") ? db_stats_command(database(shared), line.json)
+                                         : db_check_command(database(shared), line.json);
   }
   if (app.got_subcommand("bench")) {
     line.bench.db = database(shared);

@@ -161,9 +161,11 @@ bool Tuning::is_stale(const Candidate& candidate) const {
 
 void Tuning::store_ranking() {
   std::size_t total = 0, done = 0;
-  for (const auto& candidates : ranked_) total += candidates.size();
+  for (std::size_t p = 0; p < ranked_.size(); ++p)
+    if (limits_.shard.has(p)) total += ranked_[p].size();
   progress_.begin("ranking", total);
   for (std::size_t p = 0; p < ranked_.size(); ++p) {
+    if (!limits_.shard.has(p)) continue;
     for (const Candidate& candidate : ranked_[p]) {
       if (stopped()) return;
       const std::int64_t variant = put_variant(candidate);

@@ -13,6 +13,7 @@
 #include "tuner/arch.hpp"
 #include "tuner/compile.hpp"
 #include "tuner/progress.hpp"
+#include "tuner/shard.hpp"
 #include "tuner/space.hpp"
 
 namespace mla {
@@ -70,6 +71,8 @@ struct TuneLimits {
   // Ways to launch a code object that are ranked for each problem; 0: 2 where they are timed, else
   // 1. The likely fastest; if exhaustive half of them, the others spread over what is left.
   std::size_t launches = 0;
+  // Compiled is for all problems, and ranked, checked and timed are the shard's alone.
+  Shard shard = {};
   bool retry = false;  // what failed by executing, or hung or crashed a compiler, again
 };
 

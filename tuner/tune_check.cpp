@@ -72,6 +72,7 @@ std::vector<Tuning::Contender> Tuning::next_contenders(std::vector<std::size_t>&
                                                        std::vector<std::size_t>& right) {
   std::vector<Contender> contenders;
   for (std::size_t p = 0; p < ranked_.size(); ++p) {
+    if (!limits_.shard.has(p)) continue;
     const std::size_t end = std::min(ranked_[p].size(), kPatience * limits_.verify);
     std::size_t hoped = right[p];
     while (places[p] < end && hoped < limits_.verify) {

@@ -6,8 +6,6 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "db/error.hpp"
@@ -18,6 +16,7 @@
 #include "tuner/folders.hpp"
 #include "tuner/gpus.hpp"
 #include "tuner/interrupt.hpp"
+#include "tuner/session.hpp"
 #include "tuner/shapes.hpp"
 #include "tuner/tune.hpp"
 
@@ -33,17 +32,6 @@ constexpr double kDefaultBudget = 300;
 int jobs_of(const TuneOptions& options) {
   if (options.jobs > 0) return options.jobs;
   return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-}
-
-// What a reader needs to trust the numbers.
-std::string conditions() {
-  double load[3] = {0, 0, 0};
-  nlohmann::json json = {{"cores", std::thread::hardware_concurrency()}};
-  if (::getloadavg(load, 3) == 3) json["load"] = {load[0], load[1], load[2]};
-  std::string governor;
-  std::ifstream("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") >> governor;
-  if (!governor.empty()) json["governor"] = governor;
-  return json.dump();
 }
 
 // Which device executes, and what the user should know about it.
@@ -108,11 +96,13 @@ TuneLimits limits_of(const TuneOptions& options, const Arch& arch, int jobs) {
   limits.jobs = jobs;
   limits.verify = static_cast<std::size_t>(std::max(1, options.verify));
   limits.seed = options.seed;
+  limits.shard = options.shard;
   if (options.exhaustive) {
     if (options.code_objects == 0) limits.code_objects = kNoLimit;
     return limits;
   }
-  if (options.code_objects == 0 && options.budget_seconds <= 0)
+  // Shards follow one plan; where time ends it, each would end it elsewhere.
+  if (options.code_objects == 0 && options.budget_seconds <= 0 && options.shard.count == 1)
     limits.budget_seconds = kDefaultBudget;
   if (options.code_objects == 0)
     limits.code_objects = options.budget_seconds > 0 ? kNoLimit
@@ -164,7 +154,9 @@ void print_report(const TuneReport& report, const TuneParts& parts, const TuneOp
   fmt::print("\n");
   const std::string& release = parts.compiler.toolchain().record.release;
   const std::vector<Winner> winners = parts.store.winners(parts.arch.name);
-  for (const ProblemRecord& problem : parts.problems) {
+  for (std::size_t p = 0; p < parts.problems.size(); ++p) {
+    if (!options.shard.has(p)) continue;
+    const ProblemRecord& problem = parts.problems[p];
     const auto found = std::ranges::find_if(winners, [&](const Winner& winner) {
       return winner.rocm == release && winner.problem == problem;
     });
@@ -209,6 +201,10 @@ std::string configs_folder(const std::string& chosen) {
 }
 
 int tune_command(const TuneOptions& options) {
+  if (options.shard.count > 1 && options.budget_seconds > 0)
+    throw Error(ErrorKind::usage,
+                "--budget ends each shard's plan elsewhere, and the shards would not add up to one "
+                "run: say how much to compile with --code-objects");
   const fs::path configs = configs_folder(options.configs);
   const Arch arch = load_arch(configs, options.arch);
   const Space space = Space::load(configs, "sparse_mla_decode", arch);
@@ -225,6 +221,11 @@ int tune_command(const TuneOptions& options) {
 
   catch_interrupts();
   Store store = Store::open(options.db, StoreMode::read_write_create);
+  if (options.shard.index >= problems.size()) {
+    fmt::print("Nothing to do: the {} problems of {} go to the first {} of {} shards.\n",
+               problems.size(), shapes.filename().string(), problems.size(), options.shard.count);
+    return 0;
+  }
   const auto compiler = make_pool_compiler(toolchain, &cache, jobs);
   std::unique_ptr<Compiler> host_compiler;
   if (choice.bench == Bench::host)
@@ -233,6 +234,10 @@ int tune_command(const TuneOptions& options) {
   fmt::print("{}: {} problems of {}, compiled by {} {} in {}, {} jobs\n{}\n", arch.name,
              problems.size(), shapes.filename().string(), toolchain.record.compiler,
              toolchain.record.release, toolchain.root, jobs, choice.words);
+  if (options.shard.count > 1)
+    fmt::print("Shard {} of {} has {} of the problems.\n", options.shard.index + 1,
+               options.shard.count,
+               (problems.size() - options.shard.index - 1) / options.shard.count + 1);
   std::fflush(stdout);
   std::vector<Runner*> runners;
   for (const auto& runner : choice.runners) runners.push_back(runner.get());
@@ -249,11 +254,7 @@ int tune_command(const TuneOptions& options) {
   TuneLimits limits = limits_of(options, arch, jobs);
   // A hang costs no more than this; the longest honest check of a GPU takes a few seconds.
   if (choice.bench == Bench::target && arch.name != "host") limits.run_seconds = 60;
-  Session session;
-  session.command = options.command;
-  session.version = MLA_VERSION;
-  session.seed = options.seed;
-  session.conditions = conditions();
+  const Session session = new_session(options.command, options.seed);
   TextProgress progress(stdout, ::isatty(STDOUT_FILENO) == 1);
   const TuneReport report = tune(parts, limits, session, progress, [] { return interrupted(); });
   print_report(report, parts, options);

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string>
 
+#include "tuner/shard.hpp"
+
 namespace mla {
 
 enum class DeviceChoice {
@@ -34,6 +36,7 @@ struct TuneOptions {
   bool exhaustive = false;       // TuneLimits::exhaustive; then code_objects 0 is all
   int launches = 0;              // TuneLimits::launches
   bool retry = false;            // TuneLimits::retry
+  Shard shard = {};              // more than one: no budget may be set, and none is by default
   bool warm_cache = false;       // the problems with their inputs in cache, whatever the file says
   int verify = 16;               // the best so many variants of each problem are checked
   std::string command = "tune";  // the command line, for the record

@@ -50,6 +50,7 @@ bool Tuning::run_units(Compiler& compiler, const std::vector<Unit>& units,
                        const std::function<bool()>& enough,
                        const std::function<void(std::size_t, CompileResult&)>& take) {
   const std::size_t at_once = 2 * static_cast<std::size_t>(std::max(1, limits_.jobs));
+  const std::size_t begin = limits_.shard.begin(units.size());
   std::size_t submitted = 0, taken = 0;
   bool ended_early = false;
   for (;;) {
@@ -58,8 +59,9 @@ bool Tuning::run_units(Compiler& compiler, const std::vector<Unit>& units,
       submitted -= compiler.drop_waiting();
     }
     while (!ended_early && submitted < units.size() && submitted - taken < at_once) {
-      CompileJob job = units[submitted].job;
-      job.tag = submitted++;
+      const std::size_t place = (begin + submitted++) % units.size();
+      CompileJob job = units[place].job;
+      job.tag = place;
       compiler.submit(std::move(job));
     }
     if (taken == submitted) return !ended_early;

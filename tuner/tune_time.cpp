@@ -167,7 +167,7 @@ void Tuning::measure_all() {
   std::vector<Timing> timings;
   std::vector<TimingTask> tasks;
   for (std::size_t p = 0; p < ranked_.size(); ++p)
-    if (!plan_problem(p, timings, tasks)) return;
+    if (limits_.shard.has(p) && !plan_problem(p, timings, tasks)) return;
   batch_.commit();
 
   TimingRules rules;

@@ -31,6 +31,7 @@ class FakeCompiler : public Compiler {
     const CompileJob job = waiting_.front();
     waiting_.pop_front();
     if (static_cast<int>(++compiled_[job.source]) > 1) ++repeated;
+    order.push_back(job.source);
     if (++count == die_at) ::raise(SIGKILL);
     CompileResult result;
     result.tag = job.tag;
@@ -60,6 +61,7 @@ class FakeCompiler : public Compiler {
   std::string failing = "-", hanging = "-", crashing = "-", spilling = "-", alike = "-";
   int count = 0;
   int repeated = 0;
+  std::vector<std::string> order;  // sources in the order in which they were compiled
   int die_at = -1;
 
  private:

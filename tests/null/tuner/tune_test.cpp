@@ -2,8 +2,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -12,9 +10,7 @@
 
 #include "db/error.hpp"
 #include "kernels/params.hpp"
-#include "tests/null/tuner/toy_space.hpp"
-#include "tests/null/tuner/tune_fakes.hpp"
-#include "tests/temporary_folder.hpp"
+#include "tests/null/tuner/tune_fixture.hpp"
 
 namespace mla {
 namespace {
@@ -27,79 +23,6 @@ using testing::Field;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
-
-class Tune : public testing::Test {
- protected:
-  Tune() {
-    limits_.code_objects = 12;
-    limits_.verify = 2;
-    for (const int tokens : {1, 64})
-      problems_.push_back({.kernel = "sparse_mla_decode",
-                           .num_heads = 4,
-                           .num_tokens = tokens,
-                           .main_len = 20,
-                           .extra_len = tokens == 1 ? 4000 : 40,
-                           .main_page = 4,
-                           .extra_page = 2});
-  }
-
-  TuneReport run(Bench bench = Bench::host) {
-    Store store = Store::open(path_, StoreMode::read_write_create);
-    return run_in(store, bench);
-  }
-  TuneReport run_in(Store& store, Bench bench) {
-    const TuneParts parts{.arch = arch_,
-                          .space = space_,
-                          .problems = problems_,
-                          .headers = headers_,
-                          .store = store,
-                          .compiler = compiler_,
-                          .bench = bench,
-                          .runners = bench == Bench::none ? std::vector<Runner*>{} : runners_,
-                          .host_compiler = bench == Bench::host ? &host_compiler_ : nullptr};
-    return tune(parts, limits_, {.command = "test", .version = "0"}, progress_, stop_);
-  }
-  Store store() { return Store::open(path_, StoreMode::read_only); }
-
-  // All rows of a round, over both problems.
-  std::vector<MeasurementRecord> rows(Round round) {
-    Store db = store();
-    std::vector<MeasurementRecord> all;
-    for (std::int64_t problem = 1; problem <= 2; ++problem)
-      for (const auto& m : db.measurements(problem, 1, 1, round)) all.push_back(m);
-    return all;
-  }
-  std::map<std::string, std::int64_t> table_sizes() {
-    std::map<std::string, std::int64_t> sizes;
-    for (const auto& [table, count] : store().stats().tables)
-      if (table != "sessions") sizes[table] = count;
-    return sizes;
-  }
-  std::vector<CodeObjectRecord> code_objects() {
-    Store db = store();
-    std::map<std::string, CodeObjectRecord> by_key;
-    for (const VariantRecord& variant : db.variants())
-      for (const CodeObjectRecord& code : db.code_objects(variant.id)) by_key[code.key] = code;
-    std::vector<CodeObjectRecord> all;
-    for (const auto& [key, code] : by_key) all.push_back(code);
-    return all;
-  }
-
-  TempConfigs configs_;
-  TemporaryFolder folder_;
-  std::string path_ = folder_.path("tune.db");
-  Arch arch_ = model_arch();
-  Space space_ = toy_space(configs_, arch_);
-  SourceHeaders headers_ = std::make_shared<const std::vector<SourceHeader>>();
-  std::vector<ProblemRecord> problems_;
-  FakeCompiler compiler_;
-  FakeCompiler host_compiler_{"c++"};
-  FakeRunner runner_;
-  std::vector<Runner*> runners_ = {&runner_};
-  SilentProgress progress_;
-  TuneLimits limits_;
-  std::function<bool()> stop_ = [] { return false; };
-};
 
 TEST_F(Tune, RanksEverythingAndLetsTheCheckedWin) {
   const TuneReport report = run();
@@ -123,19 +46,6 @@ TEST_F(Tune, RanksEverythingAndLetsTheCheckedWin) {
     }
   }
   EXPECT_THAT(store().check(), IsEmpty());
-}
-
-TEST_F(Tune, ASecondRunRepeatsNothing) {
-  run();
-  const auto before = table_sizes();
-  const int compiled = compiler_.count, host = host_compiler_.count, ran = runner_.count;
-  const TuneReport again = run();
-  EXPECT_EQ(compiler_.count, compiled);
-  EXPECT_EQ(host_compiler_.count, host);
-  EXPECT_EQ(runner_.count, ran);
-  EXPECT_EQ(table_sizes(), before);
-  EXPECT_EQ(again.compiled, 0u);
-  EXPECT_EQ(again.wins, 0u);
 }
 
 TEST_F(Tune, AChangedTemplateIsAnotherKernel) {
@@ -344,58 +254,6 @@ TEST_F(Tune, ADatabaseThatIsFullEndsTheThreads) {
     }
   }
   EXPECT_GT(full, 0) << "while the devices measured";
-}
-
-TEST_F(Tune, ARunThatIsStoppedIsResumed) {
-  run();
-  const auto whole = table_sizes();
-  const int compiled = compiler_.count;
-  path_ = folder_.path("other.db");
-  compiler_.count = 0;
-  // Each run is patient a little longer than the one before it.
-  for (int patience = 5, done = 0; done == 0; patience += 7) {
-    ASSERT_LT(patience, 2000) << "it never gets anywhere";
-    int left = patience;
-    stop_ = [&] { return --left < 0; };
-    done = !run().interrupted;
-    EXPECT_THAT(store().check(), IsEmpty());
-  }
-  EXPECT_EQ(compiler_.count, compiled) << "nothing was compiled twice";
-  EXPECT_EQ(table_sizes(), whole);
-}
-
-TEST_F(Tune, ARunThatIsKilledLosesALittleAndIsResumed) {
-  for (const int die_at : {1, 5, 12, 13}) {
-    path_ = folder_.path("killed" + std::to_string(die_at) + ".db");
-    const pid_t child = ::fork();
-    if (child == 0) {
-      compiler_.count = 0;
-      compiler_.die_at = die_at;
-      run();
-      ::_exit(0);
-    }
-    int status = 0;
-    ASSERT_EQ(::waitpid(child, &status, 0), child);
-    ASSERT_TRUE(WIFSIGNALED(status)) << die_at;
-    EXPECT_THAT(store().check(), IsEmpty());
-    const TuneReport report = run();
-    EXPECT_FALSE(report.interrupted);
-    EXPECT_THAT(store().winners("gfx950"), SizeIs(2));
-  }
-}
-
-TEST_F(Tune, TheBudgetCountsWhatTheDatabaseAlreadyPaid) {
-  limits_.budget_seconds = 5;  // a fake compilation takes a second
-  const TuneReport first = run();
-  EXPECT_TRUE(first.out_of_budget);
-  EXPECT_GE(first.compiled, 5u);
-  EXPECT_LT(first.compiled, 11u);
-  const auto before = table_sizes();
-  const TuneReport second = run();
-  EXPECT_EQ(second.compiled, 0u);
-  EXPECT_EQ(table_sizes(), before);
-  limits_.budget_seconds = 8;
-  EXPECT_GT(run().compiled, 0u);
 }
 
 TEST_F(Tune, WithABudgetAloneTheSpaceIsTheLimit) {
