@@ -137,6 +137,7 @@ std::vector<BundleWinner> Bundle::winners(std::string_view arch) const {
       *field = row.small(column++);
     problem.lengths = row.text(8);
     problem.warm_cache = row.integer(9) != 0;
+    if (row.integer(10) != 1 && row.integer(10) != 2) impl_->refuse("evidence of no kind");
     winner.evidence = evidence_from(row.small(10));
     winner.median_us = row.real(11);
     problem.kernel = row.text(12);
