@@ -26,18 +26,6 @@ struct BundleFallback {
   std::string decode_key, reduce_key;
 };
 
-// How a winner came to be known: what is needed to put it into a tuning database again.
-struct WinnerOrigin {
-  Device device = {};
-  Toolchain toolchain = {};  // its release is Winner::rocm
-  double mad_us = 0;
-  double ci_low_us = 0;
-  double ci_high_us = 0;
-  double max_error = 0;
-  double cosine_gap = 0;
-  std::string recorded = {};
-};
-
 struct BundleCodeObject {
   std::string key;  // 32 hexadecimal digits
   std::string arch;

@@ -173,4 +173,16 @@ struct Winner {
   double median_us = 0;
 };
 
+// The measurement that a winner won by, but for its samples.
+struct WinnerOrigin {
+  Device device = {};
+  Toolchain toolchain = {};  // its release is Winner::rocm
+  double mad_us = 0;
+  double ci_low_us = 0;
+  double ci_high_us = 0;
+  double max_error = 0;
+  double cosine_gap = 0;
+  std::string recorded = {};
+};
+
 }  // namespace mla

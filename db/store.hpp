@@ -119,6 +119,8 @@ class Store {
 
   // The winner view, ordered by arch, problem and rocm. Empty: every arch.
   std::vector<Winner> winners(std::string_view arch = {});
+  // Of one of winners().
+  WinnerOrigin origin(const Winner& winner);
   StoreStats stats();
   // Everything that is wrong with the content, one sentence each; empty: nothing. Reads the whole
   // file.

@@ -169,6 +169,34 @@ std::vector<Winner> Store::winners(std::string_view arch) {
   return winners;
 }
 
+// The newest of the best evidence: what the view counts by, as it is ok.
+WinnerOrigin Store::origin(const Winner& w) {
+  const ProblemRecord& p = w.problem;
+  auto row = impl_->query(
+      "SELECT d.arch, d.name, d.compute_units, d.memory_bytes, d.clock_mhz, d.pci_id, d.partition,"
+      " d.driver, d.runtime, t.compiler, t.release, t.library, t.llvm, m.mad_us, m.ci_low_us,"
+      " m.ci_high_us, m.max_error, m.cosine_gap, m.recorded FROM variants v"
+      " JOIN problems p ON p.kernel = ? AND p.num_heads = ? AND p.num_tokens = ? AND p.main_len = ?"
+      " AND p.extra_len = ? AND p.main_page = ? AND p.extra_page = ? AND p.main_format = ?"
+      " AND p.extra_format = ? AND p.lengths = ? AND p.warm_cache = ?"
+      " JOIN measurements m ON m.variant_id = v.id AND m.problem_id = p.id AND m.round = 2"
+      " JOIN devices d ON d.id = m.device_id JOIN toolchains t ON t.id = m.toolchain_id"
+      " WHERE v.key = ? AND d.arch = ? AND t.release = ? ORDER BY m.evidence, m.id DESC LIMIT 1",
+      p.kernel, p.num_heads, p.num_tokens, p.main_len, p.extra_len, p.main_page, p.extra_page,
+      p.main_format, p.extra_format, p.lengths, int{p.warm_cache}, w.variant, w.arch, w.rocm);
+  if (!row.step())
+    throw Error(ErrorKind::internal, fmt::format("variant {} is no winner here", w.variant));
+  return {.device = {0, row.text(0), row.text(1), row.small(2), row.integer(3), row.small(4),
+                     row.text(5), row.text(6), row.text(7), row.text(8)},
+          .toolchain = {0, row.text(9), row.text(10), row.text(11), row.text(12)},
+          .mad_us = row.real(13),
+          .ci_low_us = row.real(14),
+          .ci_high_us = row.real(15),
+          .max_error = row.real(16),
+          .cosine_gap = row.real(17),
+          .recorded = row.text(18)};
+}
+
 StoreStats Store::stats() {
   StoreStats stats;
   Savepoint one_moment(*impl_);

@@ -194,6 +194,15 @@ Launch fallback_launch(std::string_view arch, const Query& query) noexcept {
                        kFallbackSplits[fallback_index(query)]);
 }
 
+std::vector<Launch> fallback_launches(std::string_view arch) {
+  const KnownArch* known = find_arch(arch);
+  std::vector<Launch> launches;
+  for (const int splits : kFallbackSplits)
+    launches.push_back(
+        fallback_with(known == nullptr ? ValueRead::strided : known->value_read, splits));
+  return launches;
+}
+
 // How far an entry is from a query; the smaller is the better answer.
 struct DispatchTable::Distance {
   int evidence, worst, sum, pages, heads;

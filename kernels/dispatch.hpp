@@ -74,6 +74,8 @@ bool is_dispatch_arch(std::string_view arch) noexcept;
 // The built-in variant for a query: valid, and within the limits of that arch. Its splits follow
 // the number of workgroups.
 Launch fallback_launch(std::string_view arch, const Query& query) noexcept;
+// Every one that fallback_launch() gives for some query.
+std::vector<Launch> fallback_launches(std::string_view arch);
 
 // The winners of one arch, in memory. Built once; then immutable: any number of threads may look
 // up, with no lock, no SQL, no allocation and no synchronisation, also while a graph is captured.

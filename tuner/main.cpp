@@ -15,6 +15,7 @@
 #include "tuner/commands.hpp"
 #include "tuner/folders.hpp"
 #include "tuner/interrupt.hpp"
+#include "tuner/production.hpp"
 #include "tuner/suggest.hpp"
 #include "tuner/tune_command.hpp"
 
@@ -88,6 +89,7 @@ struct CommandLine {
   std::string shard;
   std::string merged;
   std::vector<std::string> merge_inputs;
+  ProductionLine production;
   std::string out;
   bool json = false;
 };
@@ -248,6 +250,7 @@ int run_tune(CommandLine& line, const std::string& words) {
 
 int run(CLI::App& app, CommandLine& line, const std::string& words) {
   if (app.got_subcommand("tune")) return run_tune(line, words);
+  if (const auto code = run_production(app, line.production, words)) return *code;
   // The others read, and have nothing to finish.
   if (app.got_subcommand("emit") || app.got_subcommand("verify") || app.got_subcommand("bench")) {
     catch_interrupts();
@@ -334,6 +337,7 @@ int main_of(int argc, char** argv) {
   describe_tune(app, line);
   describe_questions(app, line);
   describe_variants(app, line);
+  describe_production(app, line.production);
   const std::vector<std::string> words = with_default_command(argc, argv, app);
   try {
     // CLI11 takes the words from the back.
