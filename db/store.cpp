@@ -27,6 +27,18 @@ double storable(double error) {
   return std::isnan(error) ? std::numeric_limits<double>::infinity() : error;
 }
 
+VariantRecord variant_from(const sqlite::Statement& row) {
+  return {row.integer(0), row.text(1), row.text(2), row.text(3)};
+}
+
+}  // namespace
+
+std::vector<float> samples_from(const std::vector<std::byte>& bytes) {
+  std::vector<float> samples(bytes.size() / sizeof(float));
+  if (!samples.empty()) std::memcpy(samples.data(), bytes.data(), samples.size() * sizeof(float));
+  return samples;
+}
+
 CodeObjectRecord code_object_from(const sqlite::Statement& row) {
   CodeObjectRecord record;
   record.id = row.integer(0);
@@ -41,18 +53,6 @@ CodeObjectRecord code_object_from(const sqlite::Statement& row) {
   int column = 9;
   for (const auto field : kResources) record.resources.*field = row.small(column++);
   return record;
-}
-
-VariantRecord variant_from(const sqlite::Statement& row) {
-  return {row.integer(0), row.text(1), row.text(2), row.text(3)};
-}
-
-}  // namespace
-
-std::vector<float> samples_from(const std::vector<std::byte>& bytes) {
-  std::vector<float> samples(bytes.size() / sizeof(float));
-  if (!samples.empty()) std::memcpy(samples.data(), bytes.data(), samples.size() * sizeof(float));
-  return samples;
 }
 
 MeasurementRecord measurement_from(const sqlite::Statement& row) {

@@ -51,6 +51,19 @@ struct StoreStats {
   std::vector<WinnerCount> winners;  // one per problem that has one
 };
 
+// All that a file holds, of one moment, each table but variants in order of
+// insertion.
+struct StoreContent {
+  std::vector<Toolchain> toolchains;
+  std::vector<Device> devices;
+  std::vector<ProblemRecord> problems;
+  std::vector<VariantRecord> variants;
+  std::vector<CodeObjectRecord> code_objects;                           // variant_id 0
+  std::vector<std::pair<std::int64_t, std::int64_t>> code_of_variants;  // variant, code object
+  std::vector<Session> sessions;
+  std::vector<MeasurementRecord> measurements;  // without samples
+};
+
 // Keeps every measurement, failures included, and answers who is fastest. README.md in this
 // directory is the contract of the file itself.
 //
@@ -116,6 +129,11 @@ class Store {
   std::vector<Device> devices();
   std::vector<Toolchain> toolchains();
   std::vector<Session> sessions();
+
+  // Holds everything but samples in memory at once.
+  StoreContent content();
+  // Of one measurement, in order of time; empty where there are none, or no such row.
+  std::vector<float> samples(std::int64_t measurement_id);
 
   // The winner view, ordered by arch, problem and rocm. Empty: every arch.
   std::vector<Winner> winners(std::string_view arch = {});

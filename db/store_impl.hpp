@@ -37,6 +37,8 @@ struct Store::Impl {
   }
 };
 
+// All columns of code_objects, in the order of the table.
+CodeObjectRecord code_object_from(const sqlite::Statement& row);
 // A row of measurements whose columns stand in the order of the table; samples are left out.
 MeasurementRecord measurement_from(const sqlite::Statement& row);
 std::vector<float> samples_from(const std::vector<std::byte>& bytes);
