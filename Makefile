@@ -52,7 +52,7 @@ lint: style-packages
 	clang-format --dry-run --Werror $(SOURCES)
 	shellcheck --severity warning $(SCRIPTS)
 	cmake --preset release
-	@printf '%s\n' $(filter db/%.cpp kernels/%.cpp tuner/%.cpp,$(SOURCES)) \
+	@printf '%s\n' $(filter db/%.cpp kernels/%.cpp reports/%.cpp tuner/%.cpp,$(SOURCES)) \
 	  | xargs -P $(JOBS) -n 1 sh -c 'found=$$(clang-tidy --quiet -p build "$$0" 2>&1) || { echo "$$found"; exit 1; }'
 
 packages:

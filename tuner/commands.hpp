@@ -5,6 +5,10 @@
 #include <string>
 #include <vector>
 
+namespace CLI {
+class App;
+}
+
 namespace mla {
 
 // The subcommands of mla-tune besides `tune`. Each prints its result on standard output and returns
@@ -84,6 +88,27 @@ struct RecordOptions {
 // Writes what the database knows of an arch's measured times as one file, whole or not at all; see
 // tuner/record.hpp. Throws Error{usage} where there is nothing.
 int record_command(const RecordOptions& options);
+
+struct ReportOptions {
+  std::vector<std::string> databases;
+  // Selectors; see reports/select.hpp. Both empty: the two releases, where there are just two.
+  std::string baseline;
+  std::string candidate;
+  std::string arch;       // empty: all
+  std::string threshold;  // "3%"; empty: that
+  // Files to write; empty: not.
+  std::string html, markdown, json, junit;
+  bool open = false;  // the page, in a browser
+  std::string configs;
+  std::string version;  // of this program
+};
+// Compares two toolchains, sessions or devices, writes the files asked for and prints a summary.
+// Returns 0, 3 where something regressed beyond the threshold, 4 where something is broken; and
+// catches Errors itself, so that none of them has one of these codes: 5 where a database cannot be
+// used.
+int report_command(const ReportOptions& options);
+// Adds the command and its options, which are read into `options`.
+void describe_report(CLI::App& app, ReportOptions& options);
 
 int db_stats_command(const std::filesystem::path& db, bool json);
 // Returns 3 where the content is damaged.

@@ -34,6 +34,7 @@ Exit codes:
   5  the device is not there or failed; `verify` found a wrong result
   6  the system: disk, memory, processes
   7  stopped by Ctrl-C or SIGTERM; what was done is stored
+`report` has its own: 3 something regressed, 4 something is broken, 5 the database cannot be used.
 
 Environment: XDG_DATA_HOME (results, private ROCm), XDG_CACHE_HOME (compiled code), ROCM_PATH,
 CUDA_PATH, CXX.)";
@@ -90,6 +91,7 @@ struct CommandLine {
   std::string merged;
   std::vector<std::string> merge_inputs;
   ProductionLine production;
+  ReportOptions report;
   std::string out;
   bool json = false;
 };
@@ -233,6 +235,12 @@ void describe_questions(CLI::App& app, CommandLine& line) {
   doctor.add_flag("--json", line.json, "as JSON");
 }
 
+int run_report(CommandLine& line) {
+  if (line.report.databases.empty()) line.report.databases.push_back(default_database().string());
+  line.report.version = MLA_VERSION;
+  return report_command(line.report);
+}
+
 int run_tune(CommandLine& line, const std::string& words) {
   const std::filesystem::path db = database(line.shared);
   if (line.shared.db.empty()) {
@@ -287,6 +295,7 @@ int run(CLI::App& app, CommandLine& line, const std::string& words) {
     line.record.configs = shared.configs;
     return record_command(line.record);
   }
+  if (app.got_subcommand("report")) return run_report(line);
   if (app.got_subcommand("lookup")) {
     line.lookup.db = database(shared);
     line.lookup.rocm = shared.rocm;
@@ -338,6 +347,7 @@ int main_of(int argc, char** argv) {
   describe_questions(app, line);
   describe_variants(app, line);
   describe_production(app, line.production);
+  describe_report(app, line.report);
   const std::vector<std::string> words = with_default_command(argc, argv, app);
   try {
     // CLI11 takes the words from the back.

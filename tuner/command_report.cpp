@@ -1,0 +1,170 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+
+#include "db/error.hpp"
+#include "kernels/process.hpp"
+#include "reports/compare.hpp"
+#include "reports/page.hpp"
+#include "reports/render.hpp"
+#include "tuner/arch.hpp"
+#include "tuner/commands.hpp"
+#include "tuner/tune_command.hpp"
+#include "tuner/whole_file.hpp"
+
+namespace mla {
+namespace {
+
+namespace fs = std::filesystem;
+
+// 3 and 4 say what the report found, so that what kept it from being made is told apart.
+int exit_code_of(ErrorKind kind) {
+  switch (kind) {
+    case ErrorKind::database:
+      return 5;
+    case ErrorKind::toolchain:
+    case ErrorKind::device:
+      return 1;
+    default:
+      return static_cast<int>(kind);
+  }
+}
+
+// "3%" or "0.03".
+double parse_threshold(const std::string& text) {
+  double value = 0;
+  const char* end = text.data() + text.size();
+  const auto [at, error] = std::from_chars(text.data(), end, value);
+  const std::string unit(at, end);
+  if (unit == "%" || unit == " %") value /= 100;
+  const bool known = unit.empty() || unit == "%" || unit == " %";
+  if (error != std::errc() || !known || !(value >= 0 && value < 1))
+    throw Error(ErrorKind::usage,
+                fmt::format("--threshold '{}' is no share: write 3% or 0.03", text));
+  return value;
+}
+
+std::string now_utc() {
+  const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+  std::tm parts{};
+  ::gmtime_r(&now, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
+
+// Of every arch that the databases name and a file describes.
+std::vector<ArchLimits> limits_of(const Facts& facts, const fs::path& configs) {
+  std::vector<ArchLimits> limits;
+  for (const std::string& name : known_archs(configs)) {
+    const bool used = std::ranges::any_of(
+        facts.devices, [&](const Device& device) { return device.arch == name; });
+    if (!used) continue;
+    const Arch arch = load_arch(configs, name);
+    limits.push_back({name, arch.device, arch.memory_rate,
+                      arch.matrix_rate * arch.compute_units * arch.clock_mhz * 1e6});
+  }
+  return limits;
+}
+
+fs::path page_template() {
+  const fs::path beside = fs::path(sibling_program(".")).lexically_normal();
+  for (const char* relative :
+       {"page.html", "../reports/page/dist/page.html", "../../reports/page/dist/page.html",
+        "../share/mla-tune/page.html"}) {
+    const fs::path path = (beside / relative).lexically_normal();
+    std::error_code ignored;
+    if (fs::is_regular_file(path, ignored)) return path;
+  }
+  throw Error(ErrorKind::system,
+              fmt::format("page.html is not beside {} nor in ../share/mla-tune: install again, or "
+                          "leave --html out",
+                          beside.string()));
+}
+
+// The two releases that there are, where the user names none.
+void default_sides(const ReportOptions& options, const Facts& facts, std::string& baseline,
+                   std::string& candidate) {
+  if (!baseline.empty() && !candidate.empty()) return;
+  const std::vector<std::string> there = releases(facts, options.arch);
+  if (!baseline.empty() || !candidate.empty() || there.size() != 2)
+    throw Error(
+        ErrorKind::usage,
+        fmt::format("name both --baseline and --candidate, such as rocm-6.4.3; there are: {}{}",
+                    fmt::join(there, ", "),
+                    there.size() == 1 ? "; --landscape looks at one alone" : ""));
+  baseline = there[0];
+  candidate = there[1];
+}
+
+void open_in_browser(const std::string& html) {
+  const CommandResult result =
+      run_command({"xdg-open", fs::absolute(html).string()}, deadline_in(20));
+  if (!result.status || !result.status->success())
+    fmt::print(stderr, "note: xdg-open did not open {}; it is a file for any browser\n", html);
+}
+
+struct Outputs {
+  std::vector<std::pair<std::string, std::string>> files;  // path, content
+  std::string text;
+  int code = 0;
+};
+
+std::string dump(const Json& report) {
+  return report.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+Outputs make_comparison(const ReportOptions& options, Facts& facts) {
+  std::string baseline = options.baseline, candidate = options.candidate;
+  default_sides(options, facts, baseline, candidate);
+  VerdictRules rules;
+  if (!options.threshold.empty()) rules.threshold = parse_threshold(options.threshold);
+  Side before = make_side(facts, parse_selector(baseline, facts), options.arch);
+  Side now = make_side(facts, parse_selector(candidate, facts), options.arch);
+  const SideComparison comparison =
+      compare_sides(facts, std::move(before), std::move(now), rules,
+                    limits_of(facts, configs_folder(options.configs)));
+  const Json report = comparison_json(facts, comparison, {options.version, now_utc()});
+  Outputs outputs;
+  outputs.code = exit_code_of(comparison);
+  outputs.text = comparison_text(report, ::isatty(STDOUT_FILENO) == 1);
+  if (!options.json.empty()) outputs.files.emplace_back(options.json, dump(report));
+  if (!options.markdown.empty())
+    outputs.files.emplace_back(options.markdown, comparison_markdown(report));
+  if (!options.junit.empty()) outputs.files.emplace_back(options.junit, comparison_junit(report));
+  if (!options.html.empty())
+    outputs.files.emplace_back(options.html, page_html(report, page_template()));
+  return outputs;
+}
+
+int make_report(const ReportOptions& options) {
+  if (options.open && options.html.empty())
+    throw Error(ErrorKind::usage, "--open shows a page: name its file with --html");
+  Facts facts = read_facts({options.databases.begin(), options.databases.end()});
+  const Outputs outputs = make_comparison(options, facts);
+  for (const auto& [path, content] : outputs.files) write_whole(path, content);
+  fmt::print("{}", outputs.text);
+  for (const auto& [path, content] : outputs.files) fmt::print("Written: {}\n", path);
+  std::fflush(stdout);
+  if (options.open) open_in_browser(options.html);
+  return outputs.code;
+}
+
+}  // namespace
+
+int report_command(const ReportOptions& options) {
+  try {
+    return make_report(options);
+  } catch (const Error& error) {
+    fmt::print(stderr, "mla-tune: {}\n", error.what());
+    return exit_code_of(error.kind());
+  }
+}
+
+}  // namespace mla
