@@ -26,13 +26,14 @@ struct Query {
   friend bool operator==(const Query&, const Query&) = default;
 };
 
-// How well an answer fits its query. Whether it was timed or predicted is not part of the grade,
-// because either may fit exactly: Answer::evidence says it. STABLE VALUES: never renumber.
+// How well an answer fits its query, in the order of preference exact, nearest, predicted,
+// fallback. STABLE VALUES: never renumber.
 enum class MatchGrade : int {
-  none = 0,      // the query cannot be launched: heads, tokens, lengths or pages out of range
-  exact = 1,     // tuned for this very shape
-  nearest = 2,   // tuned for a near one: Answer::tuned_for
-  fallback = 3,  // nothing tuned is near: a built-in variant that runs everywhere, never tuned
+  none = 0,       // the query cannot be launched: heads, tokens, lengths or pages out of range
+  exact = 1,      // measured for this very shape
+  nearest = 2,    // measured for a near one: Answer::tuned_for
+  fallback = 3,   // nothing tuned is near: a built-in variant that runs everywhere, never tuned
+  predicted = 4,  // ranked by a model, for this shape or a near one: Answer::tuned_for
 };
 
 std::string_view name(MatchGrade);
@@ -45,6 +46,7 @@ struct Answer {
   std::string_view variant = {};  // VariantRecord::key; "fallback" for the fallback
   std::string_view params = {};   // canonical JSON of `launch`; zero-terminated
   std::string_view rocm = {};     // release that compiled the winner; empty without one
+  int winner = -1;                // its position among those that the table was made of; -1: none
   double median_us = 0;           // for tuned_for, not for the query; 0 without evidence
   Query tuned_for = {};
   Launch launch = {};
@@ -74,8 +76,22 @@ bool is_dispatch_arch(std::string_view arch) noexcept;
 // The built-in variant for a query: valid, and within the limits of that arch. Its splits follow
 // the number of workgroups.
 Launch fallback_launch(std::string_view arch, const Query& query) noexcept;
-// Every one that fallback_launch() gives for some query.
+// Every launch that fallback_launch() can answer for an arch that is_dispatch_arch() knows, and
+// which of them it is for a query.
 std::vector<Launch> fallback_launches(std::string_view arch);
+int fallback_index(const Query& query) noexcept;
+
+// Whether a query can be launched at all; null, or what is wrong with it and what to write.
+const char* unlaunchable(const Query& query) noexcept;
+
+// Whether `release` is `wanted` or begins with "<wanted>."; nothing is wanted of an empty one.
+bool of_release(const std::string& release, std::string_view wanted);
+
+// What a look-up may answer besides the fallback and winners that were measured for the very shape.
+struct LookupRule {
+  bool nearest = true;    // winners of another shape
+  bool predicted = true;  // winners that were not measured
+};
 
 // The winners of one arch, in memory. Built once; then immutable: any number of threads may look
 // up, with no lock, no SQL, no allocation and no synchronisation, also while a graph is captured.
@@ -87,12 +103,17 @@ std::vector<Launch> fallback_launches(std::string_view arch);
 //   pages         in each scope both a power of two, or both not (the addresses are computed
 //                 otherwise)
 //   tokens, main_len, extra_len   each within a factor of 8; a length of 0 counts as 1
-// Among the near ones a measured one goes before a predicted one; then the one whose worst of
-// tokens, main_len and extra_len is nearest, as |log2| of the ratio; then by the sum of the three;
-// then by the sum of the pages' |log2|; then by heads; then the larger problem: more tokens, then
-// more extra keys, then more main keys. Distances are compared in 1024ths of an octave. The same
-// shape tuned more than once counts by its best row: measured first, then a cold cache, then
-// uniform lengths, then the shortest time, then the newest release.
+// A winner that was measured goes before one that was predicted; then that of the very shape; among
+// the near ones the one whose worst of tokens, main_len and extra_len is nearest, as |log2| of the
+// ratio; then by the sum of the three; then by the sum of the pages' |log2|; then by heads; then
+// the larger problem: more tokens, then more extra keys, then more main keys. Distances are
+// compared in 1024ths of an octave. The same shape tuned more than once counts by its best row:
+// measured first, then a cold cache, then uniform lengths, then the shortest time, then the newest
+// release.
+//
+// A look-up visits token counts, and for each the lengths of the extra scope, outwards from the
+// query's and only as far as something better can be: it costs about as much with 10,000 winners as
+// with a hundred.
 class DispatchTable {
  public:
   // Reads the winners of `arch` whose release is `rocm` or begins with "<rocm>."; empty: all.
@@ -105,22 +126,40 @@ class DispatchTable {
   DispatchTable(std::string_view arch, const std::vector<Winner>& winners);
 
   // Never fails: grade none is the answer to a query out of range.
-  Answer lookup(const Query& query) const noexcept;
+  Answer lookup(const Query& query, const LookupRule& rule = {}) const noexcept;
+  // lookup(); where nothing is near, some winner all the same. For one who knows better, and has
+  // made the table of one variant.
+  Answer force(const Query& query) const noexcept;
 
   const std::string& arch() const noexcept { return arch_; }
-  std::size_t size() const noexcept { return entries_.size(); }
+  std::size_t size() const noexcept { return rows_.size(); }
   // One sentence for each winner that this version cannot launch; they are never the answer.
   const std::vector<std::string>& warnings() const noexcept { return warnings_; }
 
  private:
-  struct Entry {
+  // A winner, in the order of classes, evidence and shapes.
+  struct Row {
     Query shape;
-    int log2_tokens, log2_main, log2_extra;  // in 1024ths
-    int log2_main_page, log2_extra_page;
     Evidence evidence;
     double median_us;
     Launch launch;
+    int winner;
     std::string variant, params, rocm;
+  };
+  // What a search reads of the row at the same position; in 1024ths of an octave.
+  struct Place {
+    int extra, main, main_page, extra_page;
+    int heads;
+  };
+  // Rows of one class, evidence and number of tokens, ascending by extra keys.
+  struct Step {
+    int tokens;  // in 1024ths of an octave
+    int first, last;
+  };
+  struct Class {
+    unsigned key;
+    Evidence evidence;
+    int first_row, last_row, first_step, last_step;
   };
   struct Fallback {
     Launch launch;
@@ -128,12 +167,21 @@ class DispatchTable {
   };
   struct Distance;
 
-  void add(const Winner& winner);
+  void add(const Winner& winner, int position);
+  void index();
+  const Class* find_class(unsigned key, Evidence evidence) const noexcept;
+  int find_exact(const Class& in, const Query& query) const noexcept;
+  int find_near(const Class& in, const Query& query) const noexcept;
   Answer answer(const Query& query, const Launch& launch) const noexcept;
+  Answer answer(const Query& query, const Row& row) const noexcept;
+  Answer fallback(const Query& query) const noexcept;
 
   std::string arch_;
   int lanes_ = 1;
-  std::vector<Entry> entries_;  // sorted by class, so that a lookup scans one class
+  std::vector<Row> rows_;
+  std::vector<Place> places_;
+  std::vector<Step> steps_;
+  std::vector<Class> classes_;
   std::vector<Fallback> fallbacks_;
   std::vector<std::string> warnings_;
 };

@@ -2,6 +2,8 @@
 
 #include <dlfcn.h>
 
+#include <string_view>
+
 #include "db/error.hpp"
 #include "kernels/gpu_api_cuda.hpp"
 
@@ -32,6 +34,7 @@ GpuApi load_gpu_api(GpuVendor vendor, const std::string& library) {
     return api;
   }
   for_each_gpu_function(api, [&](const char* name, auto& pointer) {
+    if (std::string_view(name).starts_with("hipCtx")) return;
     void* address = ::dlsym(opened, name);
     if (address == nullptr) {
       throw Error(ErrorKind::device, library + " lacks " + name +

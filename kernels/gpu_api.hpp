@@ -16,6 +16,7 @@ using hipDevice_t = int;
 using hipDeviceptr_t = void*;
 using hipStream_t = struct hipStreamOpaque*;
 using hipEvent_t = struct hipEventOpaque*;
+using hipCtx_t = struct hipCtxOpaque*;
 using hipModule_t = struct hipModuleOpaque*;
 using hipFunction_t = struct hipFunctionOpaque*;
 using hipGraph_t = struct hipGraphOpaque*;
@@ -28,6 +29,7 @@ constexpr hipError_t kHipErrorOutOfMemory = 2;
 constexpr hipError_t kHipErrorNoDevice = 100;
 constexpr unsigned kHipStreamNonBlocking = 1;
 constexpr int kHipStreamCaptureModeThreadLocal = 1;
+constexpr int kHipStreamCaptureModeRelaxed = 2;
 constexpr int kHipFuncAttributeMaxDynamicSharedMemorySize = 8;
 constexpr int kHipDeviceAttributeClockRate = 5;  // kHz
 constexpr int kHipDeviceAttributeL2CacheSize = 19;
@@ -43,7 +45,8 @@ enum class GpuVendor { amd, nvidia };
 
 // Function pointers, each as HIP documents its namesake. Nothing here is thread-safe beyond that.
 // With NVIDIA, hipSetDevice makes the device's primary context current, hipDeviceGetAttribute knows
-// the attributes above and no others, and hipGetDevicePropertiesR0600 is null.
+// the attributes above and no others, and hipGetDevice and hipGetDevicePropertiesR0600 are null.
+// With AMD, whose contexts are deprecated, hipCtxGetCurrent and hipCtxSetCurrent are null.
 struct GpuApi {
   GpuVendor vendor = GpuVendor::amd;
   std::string library;  // as it was loaded
@@ -53,6 +56,9 @@ struct GpuApi {
   hipError_t (*hipRuntimeGetVersion)(int* version);
   hipError_t (*hipGetDeviceCount)(int* count);
   hipError_t (*hipSetDevice)(int device);
+  hipError_t (*hipGetDevice)(int* device);
+  hipError_t (*hipCtxGetCurrent)(hipCtx_t* context);
+  hipError_t (*hipCtxSetCurrent)(hipCtx_t context);
   hipError_t (*hipDeviceGetName)(char* name, int size, hipDevice_t device);
   hipError_t (*hipDeviceGetAttribute)(int* value, int attribute, int device);
   hipError_t (*hipDeviceTotalMem)(std::size_t* bytes, hipDevice_t device);
@@ -86,6 +92,7 @@ struct GpuApi {
   hipError_t (*hipStreamSynchronize)(hipStream_t stream);
   hipError_t (*hipStreamBeginCapture)(hipStream_t stream, int mode);
   hipError_t (*hipStreamEndCapture)(hipStream_t stream, hipGraph_t* graph);
+  hipError_t (*hipThreadExchangeStreamCaptureMode)(int* mode);
   hipError_t (*hipGraphInstantiate)(hipGraphExec_t* exec, hipGraph_t graph, hipGraphNode_t* node,
                                     char* log, std::size_t log_bytes);
   hipError_t (*hipGraphLaunch)(hipGraphExec_t exec, hipStream_t stream);
@@ -107,6 +114,9 @@ void for_each_gpu_function(Api& api, F&& f) {
   MLA_GPU_FUNCTION(hipRuntimeGetVersion);
   MLA_GPU_FUNCTION(hipGetDeviceCount);
   MLA_GPU_FUNCTION(hipSetDevice);
+  MLA_GPU_FUNCTION(hipGetDevice);
+  MLA_GPU_FUNCTION(hipCtxGetCurrent);
+  MLA_GPU_FUNCTION(hipCtxSetCurrent);
   MLA_GPU_FUNCTION(hipDeviceGetName);
   MLA_GPU_FUNCTION(hipDeviceGetAttribute);
   MLA_GPU_FUNCTION(hipDeviceTotalMem);
@@ -130,6 +140,7 @@ void for_each_gpu_function(Api& api, F&& f) {
   MLA_GPU_FUNCTION(hipStreamSynchronize);
   MLA_GPU_FUNCTION(hipStreamBeginCapture);
   MLA_GPU_FUNCTION(hipStreamEndCapture);
+  MLA_GPU_FUNCTION(hipThreadExchangeStreamCaptureMode);
   MLA_GPU_FUNCTION(hipGraphInstantiate);
   MLA_GPU_FUNCTION(hipGraphLaunch);
   MLA_GPU_FUNCTION(hipGraphDestroy);

@@ -12,7 +12,7 @@ namespace mla {
 namespace {
 
 using CuResult = int;
-using CuContext = struct CuContextOpaque*;
+using CuContext = hipCtx_t;
 
 struct Driver {
   CuResult (*device_get)(int* device, int ordinal);
@@ -96,6 +96,8 @@ void fill_from_cuda(GpuApi& api, void* library) {
   take(api.hipRuntimeGetVersion, "cuDriverGetVersion");
   take(api.hipGetDeviceCount, "cuDeviceGetCount");
   api.hipSetDevice = set_device;
+  take(api.hipCtxGetCurrent, "cuCtxGetCurrent");
+  take(api.hipCtxSetCurrent, "cuCtxSetCurrent");
   take(api.hipDeviceGetName, "cuDeviceGetName");
   api.hipDeviceGetAttribute = device_attribute;
   take(api.hipDeviceTotalMem, "cuDeviceTotalMem_v2");
@@ -121,6 +123,7 @@ void fill_from_cuda(GpuApi& api, void* library) {
   take(api.hipStreamSynchronize, "cuStreamSynchronize");
   take(api.hipStreamBeginCapture, "cuStreamBeginCapture_v2");
   take(api.hipStreamEndCapture, "cuStreamEndCapture");
+  take(api.hipThreadExchangeStreamCaptureMode, "cuThreadExchangeStreamCaptureMode");
   api.hipGraphInstantiate = graph_instantiate;
   take(api.hipGraphLaunch, "cuGraphLaunch");
   take(api.hipGraphDestroy, "cuGraphDestroy");

@@ -20,7 +20,7 @@ from typing import Any, Optional, Union
 
 __all__ = ["Answer", "Dispatch", "DispatchError", "Query"]
 
-_GRADES = ("none", "exact", "nearest", "fallback")
+_GRADES = ("none", "exact", "nearest", "fallback", "predicted")
 _EVIDENCE = (None, "measured", "predicted")
 
 
@@ -79,7 +79,7 @@ class Query:
 class Answer:
     """How to launch, and how good the match is."""
 
-    grade: str  # "exact", "nearest", "fallback" or "none"
+    grade: str  # "exact", "nearest", "predicted", "fallback" or "none"
     evidence: Optional[str]  # "measured" or "predicted"; None for a fallback
     variant: str
     params: dict[str, Any]

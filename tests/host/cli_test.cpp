@@ -140,7 +140,7 @@ TEST_F(Cli, AnswersALookupWithTheDispatcher) {
   const std::string db = make_database();
   const Outcome outcome = run(lookup(db));
   EXPECT_EQ(outcome.code, 0) << outcome.error;
-  json expected = json::parse(R"({"arch": "gfx950", "match": "exact", "evidence": "predicted",
+  json expected = json::parse(R"({"arch": "gfx950", "match": "predicted", "evidence": "predicted",
     "median_us": 12.5, "rocm": "7.2.4", "splits": 5,
     "decode": {"grid": [8, 1, 5], "block": [128, 1, 1], "dynamic_lds_bytes": 0},
     "reduce": {"grid": [8, 16, 1], "block": [64, 1, 1]},
@@ -161,7 +161,7 @@ TEST_F(Cli, GradesItsMatches) {
                                  tokens, "--main-len", "128", "--extra-len", "1024", "--json"});
     return json::parse(outcome.out);
   };
-  EXPECT_EQ(ask("gfx950", "8", "5")["match"], "nearest");
+  EXPECT_EQ(ask("gfx950", "8", "5")["match"], "predicted");
   EXPECT_EQ(ask("gfx950", "16", "4096")["match"], "fallback");
   EXPECT_EQ(ask("gfx942", "16", "8")["match"], "fallback") << "never across architectures";
   EXPECT_EQ(ask("gfx942", "16", "8")["query"]["main_format"], "fnuz");

@@ -37,7 +37,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 // A winner that can be told from others by its split_extra.
-Winner winner(const Query& shape, int mark, Evidence evidence = Evidence::predicted,
+Winner winner(const Query& shape, int mark, Evidence evidence = Evidence::measured,
               double median_us = 10) {
   Launch launch = fallback_launch("gfx950", {.heads = 16, .tokens = 1, .main_len = 1});
   launch.splits = {.split_main = 1, .split_extra = mark, .split_map = SplitMap::contiguous};
@@ -73,7 +73,8 @@ TEST(Dispatch, AnswersTheVeryShapeExactly) {
   const Answer answer = table.lookup(kServed);
   EXPECT_EQ(answer.grade, MatchGrade::exact);
   EXPECT_TRUE(answer.has_evidence);
-  EXPECT_EQ(answer.evidence, Evidence::predicted);
+  EXPECT_EQ(answer.evidence, Evidence::measured);
+  EXPECT_EQ(answer.winner, 0);
   EXPECT_EQ(answer.variant, test::key(4));
   EXPECT_EQ(answer.tuned_for, kServed);
   EXPECT_EQ(answer.splits, 5);
@@ -136,25 +137,54 @@ TEST(Dispatch, DoesNotTradeOneParameterForAnotherAsAVolumeWould) {
 
 TEST(Dispatch, PrefersATimeToAPrediction) {
   const Query other = query(16, 16, 128, 1024);
-  const DispatchTable table("gfx950",
-                            {winner(kServed, 1), winner(other, 2, Evidence::measured, 50)});
+  const DispatchTable table("gfx950", {winner(kServed, 1, Evidence::predicted),
+                                       winner(other, 2, Evidence::measured, 50)});
   EXPECT_EQ(mark(table.lookup(kServed)), 2);
   EXPECT_EQ(table.lookup(kServed).grade, MatchGrade::nearest);
   EXPECT_EQ(table.lookup(other).grade, MatchGrade::exact);
 }
 
 TEST(Dispatch, CountsOneRowAShape) {
-  Winner warm = winner(kServed, 1, Evidence::predicted, 1), ragged = winner(kServed, 2),
-         slow = warm, old = winner(kServed, 4), best = old;
+  Winner warm = winner(kServed, 1, Evidence::measured, 1), ragged = winner(kServed, 2), slow = warm,
+         old = winner(kServed, 4), best = old;
   warm.problem.warm_cache = true;
   ragged.problem.lengths = "ragged";
-  slow = winner(kServed, 3, Evidence::predicted, 11);
+  slow = winner(kServed, 3, Evidence::measured, 11);
   old.rocm = "7.2.4";
   best = winner(kServed, 5);
   best.rocm = "7.10.0";
   const DispatchTable table("gfx950", {warm, ragged, slow, old, best});
   EXPECT_EQ(table.size(), 1u);
   EXPECT_EQ(mark(table.lookup(kServed)), 5);
+}
+
+TEST(Dispatch, SaysThatAnAnswerIsPredictedWhateverItsShape) {
+  const DispatchTable table("gfx950", {winner(kServed, 1, Evidence::predicted)});
+  EXPECT_EQ(table.lookup(kServed).grade, MatchGrade::predicted);
+  const Answer near = table.lookup(query(16, 9, 128, 1024));
+  EXPECT_EQ(near.grade, MatchGrade::predicted);
+  EXPECT_EQ(near.evidence, Evidence::predicted);
+  EXPECT_EQ(near.tuned_for, kServed);
+}
+
+TEST(Dispatch, AnswersWithNothingThatWasForbidden) {
+  const DispatchTable table(
+      "gfx950", {winner(kServed, 1, Evidence::predicted), winner(query(16, 64, 128, 1024), 2)});
+  const Query near = query(16, 60, 128, 1024);
+  EXPECT_EQ(mark(table.lookup(kServed)), 2);
+  EXPECT_EQ(mark(table.lookup(kServed, {.nearest = false})), 1) << "no other shape";
+  EXPECT_EQ(table.lookup(near, {.nearest = false}).grade, MatchGrade::fallback);
+  EXPECT_EQ(table.lookup(near, {.predicted = false}).grade, MatchGrade::nearest);
+  EXPECT_EQ(table.lookup(kServed, {.nearest = false, .predicted = false}).grade,
+            MatchGrade::fallback);
+}
+
+TEST(Dispatch, UsesAForcedWinnerHoweverFar) {
+  const DispatchTable table("gfx950", {winner(kServed, 1)});
+  const Answer far = table.force(query(128, 4096, 128, 0));
+  EXPECT_EQ(far.grade, MatchGrade::nearest);
+  EXPECT_EQ(far.splits, 1) << "of the query's own scopes";
+  EXPECT_EQ(DispatchTable("gfx950", {}).force(kServed).grade, MatchGrade::fallback);
 }
 
 TEST(Dispatch, PassesOverWinnersItCannotLaunchAndSaysSo) {
@@ -173,10 +203,12 @@ TEST(Dispatch, AnswersNoneToWhatCannotBeLaunched) {
   Query bad_page = kServed, bad_format = kServed;
   bad_page.main_page = 0;
   bad_format.extra_format = static_cast<Fp8Format>(3);
-  for (const Query& q : {query(0, 8, 1, 1), query(129, 8, 1, 1), query(16, 0, 1, 1),
-                         query(16, 8, -1, 1), query(16, 8, 1, -1), bad_page, bad_format}) {
+  for (const Query& q :
+       {query(0, 8, 1, 1), query(129, 8, 1, 1), query(16, 0, 1, 1), query(16, 8, -1, 1),
+        query(16, 8, 1, -1), query(16, 1 << 20, 1, 4096), bad_page, bad_format}) {
     EXPECT_EQ(table.lookup(q).grade, MatchGrade::none);
     EXPECT_EQ(table.lookup(q).workspace_bytes, 0);
+    EXPECT_NE(unlaunchable(q), nullptr);
   }
 }
 

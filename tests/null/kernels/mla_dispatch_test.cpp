@@ -47,7 +47,7 @@ TEST_F(DispatchLibrary, AnswersAsTheTableDoes) {
   const mla_query query = served();
   mla_answer answer = MLA_ANSWER_INIT;
   ASSERT_EQ(mla_dispatch_lookup(table_, &query, &answer), MLA_OK);
-  EXPECT_EQ(answer.grade, MLA_GRADE_EXACT);
+  EXPECT_EQ(answer.grade, MLA_GRADE_PREDICTED);
   EXPECT_EQ(answer.evidence, MLA_EVIDENCE_PREDICTED);
   EXPECT_EQ(answer.variant, test::key(9));
   EXPECT_EQ(answer.splits, 4);
@@ -91,7 +91,7 @@ TEST_F(DispatchLibrary, LeavesAloneWhatItDoesNotKnowOfALongerStruct) {
   ASSERT_EQ(mla_dispatch_lookup(table_, &query, &longer.known), MLA_OK);
   EXPECT_EQ(longer.added, 77);
   EXPECT_EQ(longer.known.size, sizeof longer);
-  EXPECT_EQ(longer.known.grade, MLA_GRADE_EXACT);
+  EXPECT_EQ(longer.known.grade, MLA_GRADE_PREDICTED);
 }
 
 TEST_F(DispatchLibrary, AnswersNoneWithEmptyStrings) {
