@@ -150,15 +150,16 @@ Answer DispatchTable::answer(const Query& query, const Launch& launch) const noe
 }
 
 Answer DispatchTable::answer(const Query& query, const Row& row) const noexcept {
-  Answer answer = this->answer(query, row.launch);
+  const Variant& variant = variant_of(row);
+  Answer answer = this->answer(query, variant.launch);
   answer.grade = row.evidence == Evidence::predicted ? MatchGrade::predicted
                  : row.shape == query                ? MatchGrade::exact
                                                      : MatchGrade::nearest;
   answer.has_evidence = true;
   answer.evidence = row.evidence;
-  answer.variant = row.variant;
-  answer.params = row.params;
-  answer.rocm = row.rocm;
+  answer.variant = variant.key;
+  answer.params = variant.params;
+  answer.rocm = releases_[static_cast<std::size_t>(row.release)];
   answer.winner = row.winner;
   answer.median_us = row.median_us;
   answer.tuned_for = row.shape;

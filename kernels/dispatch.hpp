@@ -131,20 +131,31 @@ class DispatchTable {
   // made the table of one variant.
   Answer force(const Query& query) const noexcept;
 
+  // f(Answer::winner, its Launch) for each row.
+  template <class F>
+  void for_each_winner(F&& f) const {
+    for (const Row& row : rows_) f(row.winner, variant_of(row).launch);
+  }
+
   const std::string& arch() const noexcept { return arch_; }
   std::size_t size() const noexcept { return rows_.size(); }
   // One sentence for each winner that this version cannot launch; they are never the answer.
   const std::vector<std::string>& warnings() const noexcept { return warnings_; }
 
  private:
+  // Shared by the winners that launch alike.
+  struct Variant {
+    std::string key, params;
+    Launch launch;
+  };
   // A winner, in the order of classes, evidence and shapes.
   struct Row {
     Query shape;
     Evidence evidence;
     double median_us;
-    Launch launch;
     int winner;
-    std::string variant, params, rocm;
+    int variant;
+    int release;
   };
   // What a search reads of the row at the same position; in 1024ths of an octave.
   struct Place {
@@ -167,7 +178,11 @@ class DispatchTable {
   };
   struct Distance;
 
-  void add(const Winner& winner, int position);
+  struct Builder;
+
+  const Variant& variant_of(const Row& row) const noexcept {
+    return variants_[static_cast<std::size_t>(row.variant)];
+  }
   void index();
   const Class* find_class(unsigned key, Evidence evidence) const noexcept;
   int find_exact(const Class& in, const Query& query) const noexcept;
@@ -178,6 +193,8 @@ class DispatchTable {
 
   std::string arch_;
   int lanes_ = 1;
+  std::vector<Variant> variants_;
+  std::vector<std::string> releases_;
   std::vector<Row> rows_;
   std::vector<Place> places_;
   std::vector<Step> steps_;

@@ -24,33 +24,47 @@ _GRADES = ("none", "exact", "nearest", "fallback", "predicted")
 _EVIDENCE = (None, "measured", "predicted")
 
 
-class _Query(ctypes.Structure):
+class _Options(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_size_t)] + [
+        (name, ctypes.c_char_p) for name in ("arch", "variant", "release", "driver", "public_key")
+    ] + [(name, ctypes.c_int32)
+         for name in ("eager", "allow_untrusted", "no_nearest", "no_predicted", "log", "reserved")]
+
+
+class _Problem(ctypes.Structure):
     _fields_ = [("size", ctypes.c_size_t)] + [
         (name, ctypes.c_int32)
-        for name in ("heads", "tokens", "main_len", "extra_len", "main_page", "extra_page",
-                     "main_format", "extra_format")
+        for name in ("heads", "tokens", "main_capacity", "extra_capacity", "main_page",
+                     "extra_page", "main_format", "extra_format", "has_sink", "wants_lse")
     ]
 
 
-class _Answer(ctypes.Structure):
+class _PlanInfo(ctypes.Structure):
     _fields_ = [
         ("size", ctypes.c_size_t),
         ("grade", ctypes.c_int32),
         ("evidence", ctypes.c_int32),
         ("variant", ctypes.c_char_p),
         ("params", ctypes.c_char_p),
+        ("release", ctypes.c_char_p),
         ("median_us", ctypes.c_double),
         ("workspace_bytes", ctypes.c_int64),
-        ("decode_grid", ctypes.c_uint32 * 3),
-        ("decode_block", ctypes.c_uint32),
-        ("reduce_grid", ctypes.c_uint32 * 3),
-        ("reduce_block", ctypes.c_uint32),
     ] + [
         (name, ctypes.c_int32)
-        for name in ("splits", "split_main", "split_extra", "split_map", "tuned_heads",
-                     "tuned_tokens", "tuned_main_len", "tuned_extra_len", "tuned_main_page",
-                     "tuned_extra_page")
-    ] + [("decode_dynamic_lds", ctypes.c_uint32), ("reserved", ctypes.c_uint32)]
+        for name in ("release_differs", "has_code", "kernel_count", "splits", "split_main",
+                     "split_extra", "split_map", "tuned_heads", "tuned_tokens", "tuned_main_len",
+                     "tuned_extra_len", "tuned_main_page", "tuned_extra_page")
+    ] + [
+        ("decode_grid", ctypes.c_uint32 * 3),
+        ("decode_block", ctypes.c_uint32),
+        ("decode_dynamic_lds", ctypes.c_uint32),
+        ("reduce_grid", ctypes.c_uint32 * 3),
+        ("reduce_block", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint32),
+    ]
+
+
+_NO_DEVICE = -1
 
 
 class DispatchError(RuntimeError):
@@ -79,7 +93,7 @@ class Query:
 class Answer:
     """How to launch, and how good the match is."""
 
-    grade: str  # "exact", "nearest", "predicted", "fallback" or "none"
+    grade: str  # "exact", "nearest", "predicted" or "fallback"
     evidence: Optional[str]  # "measured" or "predicted"; None for a fallback
     variant: str
     params: dict[str, Any]
@@ -118,33 +132,29 @@ class Dispatch:
         except OSError as error:
             raise DispatchError(
                 6, f"{error}: build it, or set MLA_DISPATCH_LIBRARY to libmla_dispatch.so") from None
-        self._library.mla_dispatch_open.argtypes = [
-            ctypes.c_char_p, ctypes.c_char_p, ctypes.POINTER(ctypes.c_void_p), ctypes.c_char_p,
-            ctypes.c_size_t
-        ]
-        self._library.mla_dispatch_lookup.argtypes = [
-            ctypes.c_void_p, ctypes.POINTER(_Query), ctypes.POINTER(_Answer)
-        ]
-        self._library.mla_dispatch_close.argtypes = [ctypes.c_void_p]
-        self._library.mla_dispatch_close.restype = None
-        message = ctypes.create_string_buffer(1024)
-        status = self._library.mla_dispatch_open(os.fsencode(database), arch.encode(),
-                                                 ctypes.byref(self._table), message, len(message))
+        self._library.mla_last_error.restype = ctypes.c_char_p
+        self._library.mla_close.argtypes = [ctypes.c_void_p]
+        self._library.mla_close.restype = None
+        options = _Options(size=ctypes.sizeof(_Options), arch=arch.encode())
+        self._check(self._library.mla_open(os.fsencode(database), _NO_DEVICE, ctypes.byref(options),
+                                           ctypes.byref(self._table)))
+
+    def _check(self, status: int) -> None:
         if status != 0:
-            raise DispatchError(status, message.value.decode(errors="replace"))
+            raise DispatchError(status,
+                                self._library.mla_last_error().decode(errors="replace"))
 
     def lookup(self, query: Query) -> Answer:
-        """How to launch `query`; grade "none" where it is out of range."""
+        """How to launch `query`; raises DispatchError where it is out of range."""
         if not self._table:
-            raise DispatchError(2, "the table is closed")
-        asked = _Query(ctypes.sizeof(_Query), query.heads, query.tokens, query.main_len,
-                       query.extra_len, query.main_page, query.extra_page, query.main_format,
-                       query.extra_format)
-        found = _Answer(size=ctypes.sizeof(_Answer))
-        status = self._library.mla_dispatch_lookup(self._table, ctypes.byref(asked),
-                                                   ctypes.byref(found))
-        if status != 0:
-            raise DispatchError(status, "the library does not know these structs: rebuild it")
+            raise DispatchError(8, "the table is closed")
+        asked = _Problem(ctypes.sizeof(_Problem), query.heads, query.tokens, query.main_len,
+                         query.extra_len, query.main_page, query.extra_page, query.main_format,
+                         query.extra_format)
+        plan = ctypes.c_void_p()
+        self._check(self._library.mla_plan(self._table, ctypes.byref(asked), ctypes.byref(plan)))
+        found = _PlanInfo(size=ctypes.sizeof(_PlanInfo))
+        self._check(self._library.mla_get_plan_info(plan, ctypes.byref(found)))
         evidence = _EVIDENCE[found.evidence]
         tuned_for = None
         if evidence is not None:
@@ -171,7 +181,7 @@ class Dispatch:
     def close(self) -> None:
         """Lets the winners go; harmless when done twice."""
         if self._table:
-            self._library.mla_dispatch_close(self._table)
+            self._library.mla_close(self._table)
             self._table = ctypes.c_void_p()
 
     def __enter__(self) -> "Dispatch":

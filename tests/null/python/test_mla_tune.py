@@ -63,9 +63,10 @@ class DispatchTest(unittest.TestCase):
         self.assertEqual((answer.grade, answer.evidence), ("fallback", None))
         self.assertIsNone(answer.tuned_for)
 
-    def test_answers_none_to_what_cannot_be_launched(self):
+    def test_refuses_what_cannot_be_launched(self):
         with Dispatch(self.path, "gfx950") as table:
-            self.assertEqual(table.lookup(Query(heads=0, tokens=1, main_len=1)).grade, "none")
+            with self.assertRaisesRegex(DispatchError, "heads"):
+                table.lookup(Query(heads=0, tokens=1, main_len=1))
 
     def test_raises_with_the_reason(self):
         with self.assertRaisesRegex(DispatchError, "does not exist"):

@@ -1,0 +1,155 @@
+// How a dispatch table is made: which winners count, and in which order they lie.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <unordered_map>
+
+#include "db/error.hpp"
+#include "db/store.hpp"
+#include "kernels/dispatch_shape.hpp"
+#include "kernels/params.hpp"
+
+namespace mla {
+namespace {
+
+Query shape_of(const ProblemRecord& p) {
+  return canonical({.heads = p.num_heads,
+                    .tokens = p.num_tokens,
+                    .main_len = p.main_len,
+                    .extra_len = p.extra_len,
+                    .main_page = p.main_page,
+                    .extra_page = p.extra_page,
+                    .main_format = static_cast<Fp8Format>(p.main_format),
+                    .extra_format = static_cast<Fp8Format>(p.extra_format)});
+}
+
+// "7.10.1" as {7, 10, 1}; what is no number counts as 0.
+std::vector<int> release_numbers(const std::string& release) {
+  std::vector<int> numbers;
+  for (std::size_t at = 0; at < release.size();) {
+    const std::size_t dot = std::min(release.find('.', at), release.size());
+    numbers.push_back(std::atoi(release.substr(at, dot - at).c_str()));
+    at = dot + 1;
+  }
+  return numbers;
+}
+
+// The row that counts for its shape goes first.
+bool counts_before(const Winner& a, const Winner& b) {
+  const auto rank = [](const Winner& w) {
+    return std::tuple(w.evidence, w.problem.warm_cache, w.problem.lengths != "uniform",
+                      w.median_us);
+  };
+  if (rank(a) != rank(b)) return rank(a) < rank(b);
+  return std::tuple(release_numbers(b.rocm), a.variant) <
+         std::tuple(release_numbers(a.rocm), b.variant);
+}
+
+}  // namespace
+
+bool of_release(const std::string& release, std::string_view wanted) {
+  return wanted.empty() || release == wanted ||
+         (release.starts_with(wanted) && release[wanted.size()] == '.');
+}
+
+DispatchTable DispatchTable::load(const std::filesystem::path& database, std::string_view arch,
+                                  std::string_view rocm) {
+  if (!is_dispatch_arch(arch)) return DispatchTable(arch, {});  // throws, before the file is read
+  Store store = Store::open(database, StoreMode::read_only);
+  std::vector<Winner> winners = store.winners(arch);
+  std::erase_if(winners, [&](const Winner& w) { return !of_release(w.rocm, rocm); });
+  return DispatchTable(arch, winners);
+}
+
+// Adds winners; those that launch alike are read once.
+struct DispatchTable::Builder {
+  DispatchTable& table;
+  const std::vector<Winner>& winners;
+  std::unordered_map<std::string_view, int> variants, releases;  // by params, by name
+
+  int variant(const Winner& winner) {
+    const auto known = variants.find(winner.params);
+    if (known != variants.end()) return known->second;
+    Variant variant{winner.variant, winner.params, variant_launch(winner.params)};
+    const Splits& splits = variant.launch.splits;
+    if (!valid(variant.launch.config) || !valid(variant.launch.reduce) || splits.split_main < 0 ||
+        splits.split_extra < 1)
+      throw Error(ErrorKind::database, "this version's kernels do not take its parameters");
+    const int place = static_cast<int>(table.variants_.size());
+    table.variants_.push_back(std::move(variant));
+    variants.emplace(winner.params, place);
+    return place;
+  }
+  int release(const Winner& winner) {
+    const auto [known, added] =
+        releases.try_emplace(winner.rocm, static_cast<int>(table.releases_.size()));
+    if (added) table.releases_.push_back(winner.rocm);
+    return known->second;
+  }
+  void add(int position) {
+    const Winner& winner = winners[static_cast<std::size_t>(position)];
+    try {
+      const Query shape = shape_of(winner.problem);
+      if (unlaunchable(shape) != nullptr)
+        throw Error(ErrorKind::database, "its problem is out of range");
+      table.rows_.push_back(
+          {shape, winner.evidence, winner.median_us, position, variant(winner), release(winner)});
+    } catch (const Error& error) {
+      table.warnings_.push_back(fmt::format("winner {} for {} is passed over: {}", winner.variant,
+                                            table.arch_, error.what()));
+    }
+  }
+};
+
+DispatchTable::DispatchTable(std::string_view arch, const std::vector<Winner>& winners)
+    : arch_(arch) {
+  lanes_ = dispatch_lanes(arch);
+  if (lanes_ == 0)
+    throw Error(ErrorKind::usage,
+                fmt::format("there are no kernels for arch '{}': there are for gfx950, gfx942, "
+                            "sm_90 and host",
+                            arch));
+
+  std::vector<int> order;
+  for (std::size_t i = 0; i < winners.size(); ++i)
+    if (winners[i].arch == arch_ && winners[i].problem.kernel == "sparse_mla_decode")
+      order.push_back(static_cast<int>(i));
+  const auto at = [&](int i) -> const Winner& { return winners[static_cast<std::size_t>(i)]; };
+  std::ranges::stable_sort(order, [&](int a, int b) { return counts_before(at(a), at(b)); });
+  Builder builder{*this, winners, {}, {}};
+  for (const int position : order) builder.add(position);
+  index();
+  for (const Launch& launch : fallback_launches(arch))
+    fallbacks_.push_back({launch, variant_params(launch)});
+}
+
+// Rows come in the order in which they count.
+void DispatchTable::index() {
+  const auto shape = [](const Row& row) {
+    return std::tuple(class_of(row.shape), shape_order(row.shape));
+  };
+  const auto same = [&](const Row& a, const Row& b) { return shape(a) == shape(b); };
+  // Stable: of equal shapes the one that counts stays in front, and unique() keeps it.
+  std::ranges::stable_sort(rows_, {}, shape);
+  rows_.erase(std::unique(rows_.begin(), rows_.end(), same), rows_.end());
+  const auto kind = [](const Row& row) { return std::tuple(class_of(row.shape), row.evidence); };
+  std::ranges::stable_sort(rows_, {}, kind);
+
+  for (std::size_t i = 0; i < rows_.size(); ++i) {
+    const Query& q = rows_[i].shape;
+    const int row = static_cast<int>(i), tokens = log2_scaled(q.tokens);
+    places_.push_back({log2_scaled(q.extra_len), log2_scaled(q.main_len), log2_scaled(q.main_page),
+                       log2_scaled(q.extra_page), q.heads});
+    const bool new_class = i == 0 || kind(rows_[i]) != kind(rows_[i - 1]);
+    const int step = static_cast<int>(steps_.size());
+    if (new_class) classes_.push_back({class_of(q), rows_[i].evidence, row, row, step, step});
+    if (new_class || rows_[i - 1].shape.tokens != q.tokens) steps_.push_back({tokens, row, row});
+    steps_.back().last = row + 1;
+    classes_.back().last_row = row + 1;
+    classes_.back().last_step = static_cast<int>(steps_.size());
+  }
+}
+
+}  // namespace mla

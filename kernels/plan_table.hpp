@@ -1,0 +1,68 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/dispatch.hpp"
+
+namespace mla {
+
+class Dispatcher;
+
+// A query as three words: equal for equal problems, and nothing else.
+struct PlanKey {
+  std::uint64_t words[3];
+  friend bool operator==(const PlanKey&, const PlanKey&) = default;
+};
+PlanKey plan_key(const Query& query, bool has_sink, bool wants_lse) noexcept;
+
+// How one problem is launched. Immutable once it is in the table.
+struct Plan {
+  std::uint32_t alive;  // kAlive; 0 where the memory was given back, and in a child after fork()
+  bool has_sink, wants_lse;
+  PlanKey key;
+  Query query;
+  const Dispatcher* owner;
+  void* decode;  // functions of the launch device; null: there is no code
+  void* reduce;
+  Answer answer;
+};
+
+// What outlives a dispatcher: a mapping of its own, so that a handle can be looked at whatever has
+// become of it. Once closed, and in a child after fork(), all of it reads as zero.
+//
+// The plans are an append-only hash table: readers take no lock and never wait; of threads that
+// insert equal plans at once one wins, and all get the winner's.
+class PlanTable {
+ public:
+  static constexpr std::uint32_t kAlive = 0x6d6c6164;
+  static constexpr std::uint32_t kMostPlans = 1 << 16;
+
+  // Throws Error{system}.
+  static PlanTable* create(Dispatcher* owner);
+  // Null where there is no table any more.
+  static Dispatcher* owner_of(const PlanTable* table) noexcept {
+    return table != nullptr && table->alive_ == kAlive ? table->owner_ : nullptr;
+  }
+  // Gives the memory back, but not the addresses.
+  void close() noexcept;
+
+  const Plan* find(const PlanKey& key) const noexcept;
+  // The plan of that key that is in the table now; null where the table is full.
+  const Plan* insert(const Plan& plan, bool& inserted) noexcept;
+  std::uint32_t size() const noexcept { return size_.load(std::memory_order_relaxed); }
+
+ private:
+  static constexpr std::uint32_t kSlots = 2 * kMostPlans;
+  PlanTable() = default;
+
+  std::uint32_t alive_;
+  Dispatcher* owner_;
+  std::atomic<std::uint32_t> taken_;  // places in plans_, some given up
+  std::atomic<std::uint32_t> size_;
+  std::atomic<Plan*> slots_[kSlots];
+  Plan plans_[kMostPlans];
+};
+
+}  // namespace mla

@@ -1,0 +1,93 @@
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "db/bundle_write.hpp"
+#include "kernels/dispatch.hpp"
+#include "kernels/params.hpp"
+#include "tests/null/db/fixture.hpp"
+
+namespace mla::test {
+
+inline Toolchain toolchain_of(const std::string& release) {
+  return {.compiler = "some", .release = release, .library = "libsome.so", .llvm = "1"};
+}
+
+// A bundle in the making: code objects are the words "decode" or "reduce" and a number, or what
+// the caller makes of a config.
+class SomeBundle {
+ public:
+  explicit SomeBundle(std::string arch, std::string release = "7.2.4")
+      : arch_(std::move(arch)), release_(std::move(release)) {
+    contents_.version = "test";
+    for (const Launch& launch : fallback_launches(arch_)) {
+      BundleFallback fallback{arch_, variant_params(launch), decode(launch), {}};
+      if (total_splits(launch.splits, true) > 1) fallback.reduce_key = reduce(launch);
+      contents_.fallbacks.push_back(fallback);
+    }
+  }
+
+  // A winner that can be told from others by its split_extra, and whose key is key(mark).
+  void add(const Query& shape, int mark, Evidence evidence = Evidence::measured,
+           double median_us = 10) {
+    Launch launch = fallback_launch(arch_, {.heads = 16, .tokens = 1, .main_len = 1});
+    launch.splits = {.split_main = 0, .split_extra = mark, .split_map = SplitMap::contiguous};
+    add(shape, launch, mark, evidence, median_us);
+  }
+  void add(const Query& shape, const Launch& launch, int mark, Evidence evidence,
+           double median_us) {
+    BundleContents::Row row;
+    Winner& w = row.winner.winner;
+    w.arch = arch_;
+    w.problem = {.kernel = "sparse_mla_decode",
+                 .num_heads = shape.heads,
+                 .num_tokens = shape.tokens,
+                 .main_len = shape.main_len,
+                 .extra_len = shape.extra_len,
+                 .main_page = shape.main_page,
+                 .extra_page = shape.extra_len == 0 ? 0 : shape.extra_page,
+                 .main_format = static_cast<int>(shape.main_format),
+                 .extra_format = static_cast<int>(shape.extra_format)};
+    w.rocm = release_;
+    w.variant = key(mark);
+    w.params = variant_params(launch);
+    w.evidence = evidence;
+    w.median_us = median_us;
+    row.winner.decode_key = decode(launch);
+    if (total_splits(launch.splits, shape.extra_len > 0) > 1)
+      row.winner.reduce_key = reduce(launch);
+    row.origin.device = a_device(arch_);
+    row.origin.toolchain = toolchain_of(release_);
+    contents_.winners.push_back(row);
+  }
+  void write(const std::filesystem::path& path) const { write_bundle(path, contents_); }
+  BundleContents& contents() { return contents_; }
+
+ private:
+  std::string decode(const Launch& launch) {
+    Launch code = launch;
+    code.splits = {0, 1, SplitMap::contiguous};
+    code.reduce = {1, 1};
+    return code_object("decode", variant_params(code));
+  }
+  std::string reduce(const Launch& launch) {
+    return code_object("reduce", std::to_string(launch.reduce.block_h) + " " +
+                                     std::to_string(launch.reduce.waves));
+  }
+  std::string code_object(const std::string& kind, const std::string& identity) {
+    std::string& known = keys_[kind + identity];
+    if (!known.empty()) return known;
+    const int number = static_cast<int>(keys_.size());
+    known = key(1'000'000 + number);
+    contents_.code_objects.push_back({known, arch_, "sparse_mla_" + kind, toolchain_of(release_),
+                                      kind + " " + std::to_string(number)});
+    return known;
+  }
+
+  std::string arch_, release_;
+  std::map<std::string, std::string> keys_;
+  BundleContents contents_;
+};
+
+}  // namespace mla::test
