@@ -76,8 +76,7 @@ bool is_dispatch_arch(std::string_view arch) noexcept;
 // The built-in variant for a query: valid, and within the limits of that arch. Its splits follow
 // the number of workgroups.
 Launch fallback_launch(std::string_view arch, const Query& query) noexcept;
-// Every launch that fallback_launch() can answer for an arch that is_dispatch_arch() knows, and
-// which of them it is for a query.
+// Every one that fallback_launch() gives for some query, and which of them it is for a query.
 std::vector<Launch> fallback_launches(std::string_view arch);
 int fallback_index(const Query& query) noexcept;
 

@@ -85,9 +85,11 @@ Launch fallback_launch(std::string_view arch, const Query& query) noexcept {
 }
 
 std::vector<Launch> fallback_launches(std::string_view arch) {
+  const KnownArch* known = find_arch(arch);
   std::vector<Launch> launches;
   for (const int splits : kFallbackSplits)
-    launches.push_back(fallback_with(find_arch(arch)->value_read, splits));
+    launches.push_back(
+        fallback_with(known == nullptr ? ValueRead::strided : known->value_read, splits));
   return launches;
 }
 
