@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 
@@ -14,12 +15,15 @@ inline Toolchain toolchain_of(const std::string& release) {
   return {.compiler = "some", .release = release, .library = "libsome.so", .llvm = "1"};
 }
 
-// A bundle in the making: code objects are the words "decode" or "reduce" and a number, or what
-// the caller makes of a config.
+// The code object of one of a launch's two kernels.
+using MakeCode = std::function<std::string(const Launch& launch, bool reduces)>;
+
+// A bundle in the making. Without a MakeCode code objects are the words "decode" or "reduce" and a
+// number.
 class SomeBundle {
  public:
-  explicit SomeBundle(std::string arch, std::string release = "7.2.4")
-      : arch_(std::move(arch)), release_(std::move(release)) {
+  explicit SomeBundle(std::string arch, std::string release = "7.2.4", MakeCode make = {})
+      : arch_(std::move(arch)), release_(std::move(release)), make_(std::move(make)) {
     contents_.version = "test";
     for (const Launch& launch : fallback_launches(arch_)) {
       BundleFallback fallback{arch_, variant_params(launch), decode(launch), {}};
@@ -69,23 +73,27 @@ class SomeBundle {
     Launch code = launch;
     code.splits = {0, 1, SplitMap::contiguous};
     code.reduce = {1, 1};
-    return code_object("decode", variant_params(code));
+    return code_object("decode", variant_params(code), launch);
   }
   std::string reduce(const Launch& launch) {
-    return code_object("reduce", std::to_string(launch.reduce.block_h) + " " +
-                                     std::to_string(launch.reduce.waves));
+    return code_object(
+        "reduce", std::to_string(launch.reduce.block_h) + " " + std::to_string(launch.reduce.waves),
+        launch);
   }
-  std::string code_object(const std::string& kind, const std::string& identity) {
+  std::string code_object(const std::string& kind, const std::string& identity,
+                          const Launch& launch) {
     std::string& known = keys_[kind + identity];
     if (!known.empty()) return known;
     const int number = static_cast<int>(keys_.size());
     known = key(1'000'000 + number);
-    contents_.code_objects.push_back({known, arch_, "sparse_mla_" + kind, toolchain_of(release_),
-                                      kind + " " + std::to_string(number)});
+    contents_.code_objects.push_back(
+        {known, arch_, "sparse_mla_" + kind, toolchain_of(release_),
+         make_ ? make_(launch, kind == "reduce") : kind + " " + std::to_string(number)});
     return known;
   }
 
   std::string arch_, release_;
+  MakeCode make_;
   std::map<std::string, std::string> keys_;
   BundleContents contents_;
 };
