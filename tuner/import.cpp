@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <tuple>
@@ -115,6 +116,16 @@ class Importing {
                           .recorded = o.recorded};
     if (w.evidence == Evidence::measured) row.samples_us = {static_cast<float>(w.median_us)};
     store_.put(row);
+    const auto is_known = [](const auto& records, std::int64_t id) {
+      return std::ranges::any_of(records, [&](const auto& record) { return record.id == id; });
+    };
+    if (!is_known(devices_, row.device_id) || !is_known(toolchains_, row.toolchain_id))
+      look_around();
+  }
+
+  void look_around() {
+    devices_ = store_.devices();
+    toolchains_ = store_.toolchains();
   }
 
   void say(const Winner& w, const std::string& what) {
