@@ -1,11 +1,7 @@
 #include "db/bundle.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <zstd.h>
-
-#include <fstream>
-#include <unordered_map>
 
 #include "db/bundle_schema.hpp"
 #include "db/bundle_seal.hpp"
@@ -44,6 +40,9 @@ struct Bundle::Impl {
   struct CodeObject {
     std::string key, arch;
   };
+  struct Variant {
+    std::string key, params;
+  };
 
   std::string name;
   FileBytes owned;
@@ -52,21 +51,34 @@ struct Bundle::Impl {
   std::unique_ptr<sqlite::Connection> connection;
   std::string version;
   std::vector<std::string> archs;
-  std::unordered_map<std::int64_t, CodeObject> codes;  // by id
+  // By id, which counts from 1.
+  std::vector<CodeObject> codes;
+  std::vector<Variant> variants;
+  std::vector<std::string> releases;
 
   void load(std::string_view bytes, const BundleOptions& options);
 
   [[noreturn]] void refuse(const std::string& why) const {
     throw Error(ErrorKind::database, fmt::format("{} is damaged ({}): {}", name, why, kRemedy));
   }
+  template <class Row>
+  const Row& known(const std::vector<Row>& rows, std::int64_t id, const char* what) const {
+    if (id < 1 || static_cast<std::uint64_t>(id) > rows.size())
+      refuse(fmt::format("{} is missing", what));
+    return rows[static_cast<std::size_t>(id - 1)];
+  }
+  template <class Row>
+  void keep(std::vector<Row>& rows, std::int64_t id, Row row) const {
+    if (static_cast<std::uint64_t>(id) != rows.size() + 1) refuse("its rows are not in order");
+    rows.push_back(std::move(row));
+  }
   // Of the id in that column; empty for NULL.
   std::string key_of(const sqlite::Statement& row, int column, std::string_view arch) const {
     const std::int64_t id = row.integer(column);
     if (id == 0) return {};
-    const auto code = codes.find(id);
-    if (code == codes.end()) refuse("a code object is missing");
-    if (code->second.arch != arch) refuse("a code object is of another arch");
-    return code->second.key;
+    const CodeObject& code = known(codes, id, "a code object");
+    if (code.arch != arch) refuse("a code object is of another arch");
+    return code.key;
   }
 };
 
@@ -78,8 +90,12 @@ void Bundle::Impl::load(std::string_view bytes, const BundleOptions& options) {
   check_schema(*connection, name);
   auto written = connection->prepare("SELECT version FROM bundle");
   if (written.step()) version = written.text(0);
-  auto code = connection->prepare("SELECT id, key, arch FROM code_objects");
-  while (code.step()) codes[code.integer(0)] = {code.text(1), code.text(2)};
+  auto code = connection->prepare("SELECT id, key, arch FROM code_objects ORDER BY id");
+  while (code.step()) keep(codes, code.integer(0), {code.text(1), code.text(2)});
+  auto variant = connection->prepare("SELECT id, key, params FROM variants ORDER BY id");
+  while (variant.step()) keep(variants, variant.integer(0), {variant.text(1), variant.text(2)});
+  auto toolchain = connection->prepare("SELECT id, release FROM toolchains ORDER BY id");
+  while (toolchain.step()) keep(releases, toolchain.integer(0), toolchain.text(1));
   auto arch = connection->prepare("SELECT DISTINCT arch FROM fallbacks ORDER BY arch");
   while (arch.step()) archs.push_back(arch.text(0));
 }
@@ -96,7 +112,7 @@ Bundle Bundle::open(const std::filesystem::path& path, const BundleOptions& opti
   impl->load(impl->owned.view(), options);
   Bundle bundle(std::move(impl));
   if (options.eager)
-    for (const auto& [id, code] : bundle.impl_->codes) bundle.code_object(code.key);
+    for (const auto& code : bundle.impl_->codes) bundle.code_object(code.key);
   return bundle;
 }
 
@@ -107,7 +123,7 @@ Bundle Bundle::from_memory(std::string_view bytes, const std::string& name,
   impl->load(bytes, options);
   Bundle bundle(std::move(impl));
   if (options.eager)
-    for (const auto& [id, code] : bundle.impl_->codes) bundle.code_object(code.key);
+    for (const auto& code : bundle.impl_->codes) bundle.code_object(code.key);
   return bundle;
 }
 
@@ -117,14 +133,18 @@ std::uint64_t Bundle::size() const { return impl_->size; }
 std::optional<std::vector<std::uint8_t>> Bundle::signer() const { return impl_->signer; }
 
 std::vector<BundleWinner> Bundle::winners(std::string_view arch) const {
-  auto row = impl_->connection->prepare(
-      "SELECT w.num_heads, w.num_tokens, w.main_len, w.extra_len, w.main_page, w.extra_page,"
-      " w.main_format, w.extra_format, w.lengths, w.warm_cache, w.evidence, w.median_us, w.kernel,"
-      " t.release, v.key, v.params, w.decode_id, w.reduce_id FROM winners w"
-      " JOIN variants v ON v.id = w.variant_id JOIN toolchains t ON t.id = w.toolchain_id"
-      " WHERE w.arch = ? ORDER BY w.id");
-  row.bind(arch);
+  auto count = impl_->connection->prepare("SELECT count(*) FROM winners WHERE arch = ?");
+  count.bind(arch);
+  count.step();
   std::vector<BundleWinner> winners;
+  winners.reserve(static_cast<std::size_t>(count.integer(0)));
+  // In the order in which they lie, without joins and past the index, which would each cost as
+  // much again.
+  auto row = impl_->connection->prepare(
+      "SELECT num_heads, num_tokens, main_len, extra_len, main_page, extra_page, main_format,"
+      " extra_format, lengths, warm_cache, evidence, median_us, kernel, toolchain_id, variant_id,"
+      " decode_id, reduce_id FROM winners WHERE +arch = ? ORDER BY id");
+  row.bind(arch);
   while (row.step()) {
     BundleWinner& one = winners.emplace_back();
     Winner& winner = one.winner;
@@ -141,11 +161,12 @@ std::vector<BundleWinner> Bundle::winners(std::string_view arch) const {
     winner.evidence = evidence_from(row.small(10));
     winner.median_us = row.real(11);
     problem.kernel = row.text(12);
-    winner.rocm = row.text(13);
-    winner.variant = row.text(14);
-    winner.params = row.text(15);
-    one.decode_key = impl_->key_of(row, 16, arch);
-    one.reduce_key = impl_->key_of(row, 17, arch);
+    winner.rocm = impl_->known(impl_->releases, row.integer(13), "a release");
+    const Impl::Variant& variant = impl_->known(impl_->variants, row.integer(14), "a variant");
+    winner.variant = variant.key;
+    winner.params = variant.params;
+    one.decode_key = impl_->key_of(row, 15, arch);
+    one.reduce_key = impl_->key_of(row, 16, arch);
     if (one.decode_key.empty()) impl_->refuse("a winner has no code object");
   }
   return winners;
@@ -170,7 +191,7 @@ std::vector<WinnerOrigin> Bundle::origins(std::string_view arch) const {
       " d.driver, d.runtime, t.compiler, t.release, t.library, t.llvm, w.mad_us, w.ci_low_us,"
       " w.ci_high_us, w.max_error, w.cosine_gap, w.recorded FROM winners w"
       " JOIN devices d ON d.id = w.device_id JOIN toolchains t ON t.id = w.toolchain_id"
-      " WHERE w.arch = ? ORDER BY w.id");
+      " WHERE +w.arch = ? ORDER BY w.id");
   row.bind(arch);
   std::vector<WinnerOrigin> origins;
   while (row.step()) {
@@ -213,22 +234,6 @@ std::string Bundle::code_object(std::string_view key) const {
   if (ZSTD_isError(got) != 0 || got != bytes || checksum(code) != row.text(1))
     impl_->refuse(fmt::format("code object {} is not what was exported", key));
   return code;
-}
-
-bool is_bundle(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  char header[72] = {};
-  if (!file.read(header, sizeof header)) {
-    if (!file.is_open() || file.bad())
-      throw Error(ErrorKind::database,
-                  fmt::format("{} cannot be read: name the file that `mla-tune export` wrote",
-                              path.string()));
-    return false;
-  }
-  const std::string_view wanted{"mlab", 4};  // kBundleApplicationId, big-endian
-  static_assert(kBundleApplicationId == 0x6d6c6162);
-  return std::string_view(header, 15) == "SQLite format 3" &&
-         std::string_view(header + 68, 4) == wanted;
 }
 
 }  // namespace mla

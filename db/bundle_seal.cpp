@@ -4,7 +4,9 @@
 
 #include <bit>
 #include <cstring>
+#include <fstream>
 
+#include "db/bundle.hpp"
 #include "db/bundle_schema.hpp"
 #include "db/error.hpp"
 #include "db/schema.hpp"
@@ -131,6 +133,18 @@ std::string checksum(std::string_view bytes) {
   for (const char byte : sum_of(bytes))
     text += fmt::format("{:02x}", static_cast<unsigned char>(byte));
   return text;
+}
+
+bool is_bundle(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string header(kSqliteHeader, '\0');
+  file.read(header.data(), static_cast<std::streamsize>(header.size()));
+  if (!file.is_open() || file.bad())
+    throw Error(ErrorKind::database,
+                fmt::format("{} cannot be read: name the file that `mla-tune export` wrote",
+                            path.string()));
+  return file && header.starts_with(kSqlite) &&
+         header_number(header, kApplicationAt) == kBundleApplicationId;
 }
 
 }  // namespace mla

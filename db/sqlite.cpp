@@ -124,7 +124,8 @@ Connection::Connection() : path_(":memory:") {
 
 Connection::Connection(const std::string& name, std::string_view image, const char* remedy)
     : path_(name), remedy_(remedy) {
-  const int code = sqlite3_open_v2(":memory:", &handle_, SQLITE_OPEN_READWRITE, nullptr);
+  const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
+  const int code = sqlite3_open_v2(":memory:", &handle_, flags, nullptr);
   try {
     if (code != SQLITE_OK) fail(code);
     sqlite3_extended_result_codes(handle_, 1);
@@ -139,7 +140,8 @@ Connection::Connection(const std::string& name, std::string_view image, const ch
     const int outcome =
         sqlite3_deserialize(handle_, "main", bytes, size, size, SQLITE_DESERIALIZE_READONLY);
     if (outcome != SQLITE_OK) fail(outcome);
-    run_script("PRAGMA query_only = ON");
+    // Pages are read where they are, not from copies.
+    run_script("PRAGMA query_only = ON; PRAGMA mmap_size = 1073741824");
   } catch (...) {
     close();
     throw;
