@@ -39,8 +39,9 @@ asan: packages
 
 bench: packages
 	cmake --preset bench
-	cmake --build build-bench --parallel $(JOBS) --target mla_benchmarks
+	cmake --build build-bench --parallel $(JOBS) --target mla_benchmarks mla_bundle_bench
 	build-bench/mla_benchmarks
+	build-bench/mla_bundle_bench
 
 install: build
 	cmake --install build --prefix $(PREFIX)
