@@ -39,7 +39,7 @@ asan: packages
 
 bench: packages
 	cmake --preset bench
-	cmake --build build-bench --parallel $(JOBS) --target mla_benchmarks mla_bundle_bench
+	cmake --build build-bench --parallel $(JOBS) --target mla_benchmarks mla_bundle_bench mla_dispatch_bench
 	build-bench/mla_benchmarks
 	build-bench/mla_bundle_bench
 

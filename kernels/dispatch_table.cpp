@@ -67,11 +67,13 @@ DispatchTable DispatchTable::load(const std::filesystem::path& database, std::st
 struct DispatchTable::Builder {
   DispatchTable& table;
   const std::vector<Winner>& winners;
-  std::unordered_map<std::string_view, int> variants, releases;  // by params, by name
+  std::unordered_map<std::string_view, int> variants, releases;  // by key, by name
 
   int variant(const Winner& winner) {
-    const auto known = variants.find(winner.params);
-    if (known != variants.end()) return known->second;
+    const auto known = variants.find(winner.variant);
+    if (known != variants.end() &&
+        table.variants_[static_cast<std::size_t>(known->second)].params == winner.params)
+      return known->second;
     Variant variant{winner.variant, winner.params, variant_launch(winner.params)};
     const Splits& splits = variant.launch.splits;
     if (!valid(variant.launch.config) || !valid(variant.launch.reduce) || splits.split_main < 0 ||
@@ -79,7 +81,7 @@ struct DispatchTable::Builder {
       throw Error(ErrorKind::database, "this version's kernels do not take its parameters");
     const int place = static_cast<int>(table.variants_.size());
     table.variants_.push_back(std::move(variant));
-    variants.emplace(winner.params, place);
+    variants[winner.variant] = place;
     return place;
   }
   int release(const Winner& winner) {
@@ -101,6 +103,24 @@ struct DispatchTable::Builder {
                                             table.arch_, error.what()));
     }
   }
+  // One row for each shape, in the order of classes, evidence and shapes.
+  void keep_what_counts() {
+    std::vector<Row>& rows = table.rows_;
+    const auto shape = [](const Row& row) {
+      return std::tuple(class_of(row.shape), shape_order(row.shape));
+    };
+    const auto winner = [&](const Row& row) -> const Winner& {
+      return winners[static_cast<std::size_t>(row.winner)];
+    };
+    std::ranges::stable_sort(rows, [&](const Row& a, const Row& b) {
+      const auto order = shape(a) <=> shape(b);
+      return order != 0 ? order < 0 : counts_before(winner(a), winner(b));
+    });
+    const auto same = [&](const Row& a, const Row& b) { return shape(a) == shape(b); };
+    rows.erase(std::unique(rows.begin(), rows.end(), same), rows.end());
+    std::ranges::stable_sort(
+        rows, {}, [](const Row& row) { return std::tuple(class_of(row.shape), row.evidence); });
+  }
 };
 
 DispatchTable::DispatchTable(std::string_view arch, const std::vector<Winner>& winners)
@@ -112,31 +132,19 @@ DispatchTable::DispatchTable(std::string_view arch, const std::vector<Winner>& w
                             "sm_90 and host",
                             arch));
 
-  std::vector<int> order;
+  Builder builder{*this, winners, {}, {}};
   for (std::size_t i = 0; i < winners.size(); ++i)
     if (winners[i].arch == arch_ && winners[i].problem.kernel == "sparse_mla_decode")
-      order.push_back(static_cast<int>(i));
-  const auto at = [&](int i) -> const Winner& { return winners[static_cast<std::size_t>(i)]; };
-  std::ranges::stable_sort(order, [&](int a, int b) { return counts_before(at(a), at(b)); });
-  Builder builder{*this, winners, {}, {}};
-  for (const int position : order) builder.add(position);
+      builder.add(static_cast<int>(i));
+  builder.keep_what_counts();
   index();
   for (const Launch& launch : fallback_launches(arch))
     fallbacks_.push_back({launch, variant_params(launch)});
 }
 
-// Rows come in the order in which they count.
+// Rows are in their order.
 void DispatchTable::index() {
-  const auto shape = [](const Row& row) {
-    return std::tuple(class_of(row.shape), shape_order(row.shape));
-  };
-  const auto same = [&](const Row& a, const Row& b) { return shape(a) == shape(b); };
-  // Stable: of equal shapes the one that counts stays in front, and unique() keeps it.
-  std::ranges::stable_sort(rows_, {}, shape);
-  rows_.erase(std::unique(rows_.begin(), rows_.end(), same), rows_.end());
   const auto kind = [](const Row& row) { return std::tuple(class_of(row.shape), row.evidence); };
-  std::ranges::stable_sort(rows_, {}, kind);
-
   for (std::size_t i = 0; i < rows_.size(); ++i) {
     const Query& q = rows_[i].shape;
     const int row = static_cast<int>(i), tokens = log2_scaled(q.tokens);
