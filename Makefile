@@ -42,6 +42,7 @@ bench: packages
 	cmake --build build-bench --parallel $(JOBS) --target mla_benchmarks mla_bundle_bench mla_dispatch_bench
 	build-bench/mla_benchmarks
 	build-bench/mla_bundle_bench
+	build-bench/mla_dispatch_bench
 
 install: build
 	cmake --install build --prefix $(PREFIX)
