@@ -11,7 +11,7 @@ JOBS   ?= $(shell nproc)
 PREFIX ?= /usr/local
 
 SOURCES = $(shell git ls-files '*.cpp' '*.hpp' '*.h')
-SCRIPTS = $(shell git ls-files '*.sh' .ci/run)
+SCRIPTS = $(shell git ls-files '*.sh' '*.sbatch' .ci/run)
 
 .PHONY: tune test asan bench lint format install packages style-packages rocm build clean
 
