@@ -16,8 +16,8 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kToldConflicts = 10;
 
-void require_format(const fs::path& path) {
-  const int format = Store::stored_format(path);
+void require_format(const fs::path& path, StoreMode mode) {
+  const int format = Store::stored_format(path, mode);
   if (format == 0 || format == kSchemaVersion) return;
   throw Error(
       ErrorKind::database,
@@ -37,8 +37,8 @@ void check_paths(const fs::path& out, const std::vector<fs::path>& inputs) {
                               "stay where they are. Nothing was merged.",
                               out.string(), out == in ? "" : " (" + in.string() + ")"));
   }
-  for (const fs::path& in : inputs) require_format(in);
-  if (fs::exists(out)) require_format(out);
+  for (const fs::path& in : inputs) require_format(in, StoreMode::read_only);
+  if (fs::exists(out)) require_format(out, StoreMode::read_write_create);
 }
 
 // A merge would spread what is wrong with a file.

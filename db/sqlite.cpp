@@ -240,6 +240,12 @@ void Connection::fail(int code) const {
           "stored before is kept.",
           file, busy_timeout_ms_));
     case SQLITE_READONLY:
+      if (code == SQLITE_READONLY_ROLLBACK || code == SQLITE_READONLY_RECOVERY)
+        throw database(
+            fmt::format("{} was left in the middle of a change by a program that was killed, and "
+                        "reading cannot undo it: `mla-tune db migrate --db {}` does, and so does "
+                        "the next run that writes it.",
+                        file, file));
       throw database(
           fmt::format("{} cannot be written ({}). Give yourself write permission on the file and "
                       "its folder, or name another file.",

@@ -82,9 +82,10 @@ class Store {
   // is not ours is left untouched.
   static Store open(const std::filesystem::path& path, StoreMode mode,
                     const StoreOptions& options = {});
-  // The format of a file as it is stored, without changing it; 0: there is nothing in it. Throws as
-  // open() does to read.
-  static int stored_format(const std::filesystem::path& path);
+  // The format of a file as it is stored, without changing it; 0: there is nothing in it. What a
+  // killed writer left undone is undone by a look that may write. Throws as open() does; the file
+  // must exist.
+  static int stored_format(const std::filesystem::path& path, StoreMode mode);
   Store(Store&&) noexcept;
   Store& operator=(Store&&) noexcept;
   ~Store();

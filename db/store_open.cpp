@@ -99,9 +99,11 @@ void check_path(const fs::path& path, StoreMode mode) {
 
 }  // namespace
 
-int Store::stored_format(const fs::path& path) {
+int Store::stored_format(const fs::path& path, StoreMode mode) {
   check_path(path, StoreMode::read_only);
-  const auto access = needs_immutable(path) ? sqlite::Access::immutable : sqlite::Access::read;
+  const auto access = mode == StoreMode::read_write_create ? sqlite::Access::write
+                      : needs_immutable(path)              ? sqlite::Access::immutable
+                                                           : sqlite::Access::read;
   sqlite::Connection connection(path, access, StoreOptions{}.busy_timeout_ms);
   return identify(connection).version;
 }

@@ -28,7 +28,7 @@ int db_merge_command(const std::filesystem::path& out,
 }
 
 int db_migrate_command(const std::filesystem::path& db) {
-  const int before = Store::stored_format(db);
+  const int before = Store::stored_format(db, StoreMode::read_write_create);
   if (before == 0) Store::open(db, StoreMode::read_only);  // says that it is empty
   Store::open(db, StoreMode::read_write_create);
   if (before == kSchemaVersion)
