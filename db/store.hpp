@@ -85,7 +85,8 @@ class Store {
   // The format of a file as it is stored, without changing it; 0: there is nothing in it. What a
   // killed writer left undone is undone by a look that may write. Throws as open() does; the file
   // must exist.
-  static int stored_format(const std::filesystem::path& path, StoreMode mode);
+  static int stored_format(const std::filesystem::path& path,
+                           StoreMode mode = StoreMode::read_only);
   Store(Store&&) noexcept;
   Store& operator=(Store&&) noexcept;
   ~Store();
