@@ -1,7 +1,7 @@
 # The two commands of this project are `make tune` and `make test`; README.md says what they show.
 #
 #   make tune [ARCH=gfx950] [ROCM=7.2|6.4] [SHAPES=configs/shapes/quick.yaml] [ARGS="--budget 10m"]
-#   make test | asan | bench | lint | format | install [PREFIX=/usr/local] | clean
+#   make test | asan | bench | lint | format | install [PREFIX=/usr/local] [DESTDIR=] | clean
 
 ARCH   ?= gfx950
 ROCM   ?= 7.2
@@ -45,7 +45,7 @@ bench: packages
 	build-bench/mla_dispatch_bench
 
 install: build
-	cmake --install build --prefix $(PREFIX)
+	DESTDIR=$(DESTDIR) cmake --install build --prefix $(PREFIX)
 
 format: style-packages
 	clang-format -i $(SOURCES)
