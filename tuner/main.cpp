@@ -9,6 +9,7 @@
 #include <exception>
 #include <map>
 #include <new>
+#include <optional>
 #include <vector>
 
 #include "db/error.hpp"
@@ -87,7 +88,7 @@ struct CommandLine {
   LookupOptions lookup;
   RecordOptions record;
   BenchOptions bench;
-  std::string shard;
+  std::optional<std::string> shard;
   std::string merged;
   std::vector<std::string> merge_inputs;
   ProductionLine production;
@@ -252,7 +253,7 @@ int run_tune(CommandLine& line, const std::string& words) {
   line.tune.configs = line.shared.configs;
   line.tune.templates = line.shared.templates;
   line.tune.command = words;
-  if (!line.shard.empty()) line.tune.shard = parse_shard(line.shard);
+  if (line.shard) line.tune.shard = parse_shard(*line.shard);
   return tune_command(line.tune);
 }
 
