@@ -1,6 +1,7 @@
 # The two commands of this project are `make tune` and `make test`; README.md says what they show.
 #
 #   make tune [ARCH=gfx950] [ROCM=7.2|6.4] [SHAPES=configs/shapes/quick.yaml] [ARGS="--budget 10m"]
+#   make release-matrix [ARCHS="gfx950 gfx942"] [RELEASES="6.4 7.2"] [MATRIX_DB=FILE] [MATRIX_SHAPES=F] [MATRIX_CODE_OBJECTS=N]
 #   make test | asan | bench | lint | format | install [PREFIX=/usr/local] [DESTDIR=] | clean
 
 ARCH   ?= gfx950
@@ -10,13 +11,23 @@ ARGS   ?=
 JOBS   ?= $(shell nproc)
 PREFIX ?= /usr/local
 
+ARCHS    ?= gfx950 gfx942
+RELEASES ?= 6.4 7.2
+MATRIX_DB           ?= $(or $(XDG_DATA_HOME),$(HOME)/.local/share)/mla-tune/release-matrix.db
+MATRIX_SHAPES       ?= configs/shapes/release.yaml
+MATRIX_CODE_OBJECTS ?= 200
+
 SOURCES = $(shell git ls-files '*.cpp' '*.hpp' '*.h')
 SCRIPTS = $(shell git ls-files '*.sh' '*.sbatch' .ci/run)
 
-.PHONY: tune test asan bench lint format install packages style-packages rocm build clean
+.PHONY: tune release-matrix test asan bench lint format install packages style-packages rocm build clean
 
 tune: build rocm
 	build/mla-tune tune --arch $(ARCH) --rocm $(ROCM) --shapes $(SHAPES) $(ARGS)
+
+# Every arch by every release, in one database, and the report of the first release against the last.
+release-matrix: build
+	scripts/release_matrix.sh build/mla-tune "$(MATRIX_DB)" $(MATRIX_SHAPES) $(MATRIX_CODE_OBJECTS) "$(ARCHS)" "$(RELEASES)"
 
 build: packages
 	@cmake --preset release > build-log.txt 2>&1 || { cat build-log.txt; exit 1; }

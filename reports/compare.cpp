@@ -18,14 +18,25 @@ std::set<ProblemKey> problems_of(const SideComparison& comparison) {
   return keys;
 }
 
-bool has_measurements(const Facts& facts, const Side& side) {
+bool has_times(const Facts& facts, const Side& side, Evidence evidence) {
   for (const auto& [key, standing] : side.standings)
     for (const auto* rows : {&standing.decisive, &standing.search})
       for (const auto& [variant, row] : *rows) {
         const MeasurementRecord& trial = facts.rows[static_cast<std::size_t>(row)].trial;
-        if (trial.evidence == Evidence::measured && !is_failure(trial.verdict)) return true;
+        if (trial.evidence == evidence && !is_failure(trial.verdict)) return true;
       }
   return false;
+}
+
+// Failures alone are neither: what works no more has no time.
+void check_evidence(const Facts& facts, const Side& measured, const Side& other) {
+  if (!has_times(facts, measured, Evidence::measured) ||
+      has_times(facts, other, Evidence::measured) || !has_times(facts, other, Evidence::predicted))
+    return;
+  throw Error(ErrorKind::usage,
+              fmt::format("{} is measured and {} is predicted alone, and such times are not "
+                          "compared: measure {} too, on a machine with that GPU",
+                          measured.selector.text, other.selector.text, other.selector.text));
 }
 
 void check_sides(const Facts& facts, const SideComparison& comparison) {
@@ -48,17 +59,8 @@ void check_sides(const Facts& facts, const SideComparison& comparison) {
                             "both with the same --arch and --shapes",
                             before.selector.text, now.selector.text, before.standings.size(),
                             now.standings.size()));
-  const bool measured_before = has_measurements(facts, before),
-             measured_now = has_measurements(facts, now);
-  if (measured_before != measured_now) {
-    const auto& [measured, predicted] =
-        measured_before ? std::pair(&before, &now) : std::pair(&now, &before);
-    throw Error(
-        ErrorKind::usage,
-        fmt::format("{} is measured and {} is predicted alone, and such times are not "
-                    "compared: measure {} too, on a machine with that GPU",
-                    measured->selector.text, predicted->selector.text, predicted->selector.text));
-  }
+  check_evidence(facts, before, now);
+  check_evidence(facts, now, before);
 }
 
 // Where in the list a verdict stands: what must be acted upon first.

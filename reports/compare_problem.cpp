@@ -14,6 +14,11 @@ const MeasurementRecord& trial_at(const Facts& facts, int row) {
   return facts.rows[static_cast<std::size_t>(row)].trial;
 }
 
+const Standing* standing_of(const Side& side, const ProblemKey& key) {
+  const auto at = side.standings.find(key);
+  return at == side.standings.end() ? nullptr : &at->second;
+}
+
 int code_of(const Facts& facts, const Side& side, const std::string& arch, int variant) {
   const std::string& params = facts.variants[static_cast<std::size_t>(variant)].params;
   const auto found = side.codes.find({arch, kDecodeTemplate, code_params(params, kDecodeTemplate)});
@@ -36,18 +41,26 @@ Timing timing_of_row(Facts& facts, const Side& side, const std::string& arch, in
 
 bool is_usable(const Timing& timing) { return timing.median_us > 0; }
 
+// What a variant is but for its launch: the code object's content, so that sources that come to the
+// same are one; else what is compiled in.
+std::string code_identity(const Facts& facts, const Side& side, const std::string& arch,
+                          int variant) {
+  const int place = code_of(facts, side, arch, variant);
+  if (place >= 0 && !facts.codes[static_cast<std::size_t>(place)].code.content.empty())
+    return facts.codes[static_cast<std::size_t>(place)].code.content;
+  return code_params(facts.variants[static_cast<std::size_t>(variant)].params, kDecodeTemplate);
+}
+
 // Of the rows for variants with the code of `variant`, the best time: how it is launched is chosen
 // anew by each toolchain's ranking.
-int best_of_same_code(const Facts& facts, const Standing& standing, int variant) {
-  const auto code = [&](int one) {
-    return code_params(facts.variants[static_cast<std::size_t>(one)].params, kDecodeTemplate);
-  };
-  const std::string wanted = code(variant);
+int best_of_same_code(const Facts& facts, const Side& side, const std::string& arch,
+                      const Standing& standing, int variant) {
+  const std::string wanted = code_identity(facts, side, arch, variant);
   int best = -1;
   for (const auto* rows : {&standing.decisive, &standing.search})
     for (const auto& [other, row] : *rows) {
       const MeasurementRecord& trial = trial_at(facts, row);
-      if (trial.median_us <= 0 || code(other) != wanted) continue;
+      if (trial.median_us <= 0 || code_identity(facts, side, arch, other) != wanted) continue;
       if (best < 0 ||
           std::pair(trial.evidence, trial.median_us) <
               std::pair(trial_at(facts, best).evidence, trial_at(facts, best).median_us))
@@ -76,7 +89,7 @@ std::optional<Timing> old_winner_of(Facts& facts, const Side& side, const Proble
   }
   if (const auto found = standing.search.find(variant); found != standing.search.end())
     return timing_of_row(facts, side, key.arch, found->second);
-  const int like = best_of_same_code(facts, standing, variant);
+  const int like = best_of_same_code(facts, side, key.arch, standing, variant);
   if (like < 0) return std::nullopt;
   Timing timing = timing_of_row(facts, side, key.arch, like);
   timing.is_exact = false;
@@ -111,23 +124,27 @@ void decide_by_winners(ProblemChange& result, const std::string& why) {
   decide_by_time(result, *result.of_winners, *result.candidate, why + ", best against best");
 }
 
-void judge(ProblemChange& result, bool baseline_tried, bool candidate_tried,
-           bool candidate_failed) {
-  if (!baseline_tried) return decide(result, Change::added, "the baseline never tried it");
-  if (!candidate_tried) return decide(result, Change::inconclusive, "the candidate never tried it");
-  if (!result.baseline && result.candidate)
-    return decide(result, Change::fixed, "nothing worked before, and something does now");
-  if (!result.baseline)
-    return decide(result, Change::inconclusive, "no variant is known to work on either side");
+void judge(ProblemChange& result, const Standing* before, const Standing* now) {
+  if (before == nullptr) return decide(result, Change::added, "the baseline never tried it");
+  if (now == nullptr) return decide(result, Change::inconclusive, "the candidate never tried it");
+  if (!result.baseline) {
+    const bool failed_before = before->failures > 0 && before->search.empty();
+    if (result.candidate && failed_before)
+      return decide(result, Change::fixed, "nothing worked before, and something does now");
+    return decide(result, Change::inconclusive,
+                  failed_before ? "no variant works on either side"
+                                : "the baseline has no winner: no final round verified any");
+  }
   const std::optional<Timing>& old = result.old_winner;
   if (old && is_failure(old->verdict) && old->verdict != Verdict::rejected)
     return decide(
         result, Change::broken,
         fmt::format("the old winner: {}: {}", name(old->verdict), first_line(old->reason)));
   if (!result.candidate) {
-    if (candidate_failed || (old && is_failure(old->verdict)))
+    if (now->failures > 0 || (old && is_failure(old->verdict)))
       return decide(result, Change::broken, "no variant works any more");
-    return decide(result, Change::inconclusive, "the candidate verified nothing");
+    return decide(result, Change::inconclusive,
+                  "the candidate has no winner: no final round verified any");
   }
   if (old && old->verdict == Verdict::rejected)
     return decide_by_winners(
@@ -151,21 +168,19 @@ ProblemChange compare_problem(Facts& facts, const SideComparison& sides, const P
   ProblemChange result;
   result.key = key;
   const ProblemRecord& problem = facts.problems[static_cast<std::size_t>(key.problem)];
-  const auto before = sides.baseline.standings.find(key);
-  const auto now = sides.candidate.standings.find(key);
-  const bool tried_before = before != sides.baseline.standings.end();
-  const bool tried_now = now != sides.candidate.standings.end();
-  if (tried_before && before->second.winner >= 0)
-    result.baseline = timing_of_row(facts, sides.baseline, key.arch, before->second.winner);
-  if (tried_now && now->second.winner >= 0)
-    result.candidate = timing_of_row(facts, sides.candidate, key.arch, now->second.winner);
+  const Standing* before = standing_of(sides.baseline, key);
+  const Standing* now = standing_of(sides.candidate, key);
+  if (before != nullptr && before->winner >= 0)
+    result.baseline = timing_of_row(facts, sides.baseline, key.arch, before->winner);
+  if (now != nullptr && now->winner >= 0)
+    result.candidate = timing_of_row(facts, sides.candidate, key.arch, now->winner);
   if (result.baseline)
     result.old_winner = old_winner_of(facts, sides.candidate, key, result.baseline->variant);
   if (result.baseline && result.old_winner && is_usable(*result.old_winner))
     result.of_old_winner = change_of(*result.baseline, *result.old_winner, sides.rules);
   if (result.baseline && result.candidate)
     result.of_winners = change_of(*result.baseline, *result.candidate, sides.rules);
-  judge(result, tried_before, tried_now, tried_now && now->second.failures > 0);
+  judge(result, before, now);
   result.step_us *= step_weight(problem);
   for (const ArchLimits& limits : sides.archs)
     if (limits.arch == key.arch)

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "reports/statistics.hpp"
 
 namespace mla {
@@ -98,12 +100,10 @@ std::string headline(const Json& comparison, const Json& verdicts) {
   const Json& problems = comparison["problems"];
   const std::string before = comparison["baseline"]["selector"].get<std::string>();
   const std::string now = comparison["candidate"]["selector"].get<std::string>();
-  const int measured = [&] {
-    int sum = 0;
-    for (const auto& [verdict, count] : verdicts["measured"].items()) sum += count.get<int>();
-    return sum;
-  }();
-  const char* evidence = measured > 0 ? "" : " (predicted, not measured)";
+  const auto any = [&](const char* evidence) {
+    return std::ranges::any_of(verdicts[evidence], [](const Json& count) { return count > 0; });
+  };
+  const char* evidence = any("predicted") && !any("measured") ? " (predicted, not measured)" : "";
   const int broken = total(verdicts, "broken"), regressed = total(verdicts, "regressed"),
             improved = total(verdicts, "improved"), unclear = total(verdicts, "inconclusive");
   if (broken > 0)

@@ -44,15 +44,15 @@ std::string shortened(std::string text, std::size_t length) {
 }
 
 void counts(Paper& paper, const Json& verdicts) {
-  std::string head = fmt::format("{:<22}", "");
+  std::string head = fmt::format("{:<14}", "");
   for (const auto& [verdict, count] : verdicts["measured"].items())
-    head += fmt::format(" {:>12}", verdict);
+    head += fmt::format("  {}", verdict);
   paper.line("{}", head);
   for (const auto& [evidence, row] : verdicts.items()) {
     int sum = 0;
-    std::string line = fmt::format("{:<22}", evidence == "none" ? "without times" : evidence);
+    std::string line = fmt::format("{:<14}", evidence == "none" ? "without times" : evidence);
     for (const auto& [verdict, count] : row.items()) {
-      line += fmt::format(" {:>12}", count.get<int>());
+      line += fmt::format("  {:>{}}", count.get<int>(), verdict.size());
       sum += count.get<int>();
     }
     if (sum > 0) paper.line("{}", line);

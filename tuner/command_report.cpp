@@ -11,6 +11,7 @@
 #include "db/error.hpp"
 #include "kernels/process.hpp"
 #include "reports/compare.hpp"
+#include "reports/landscape.hpp"
 #include "reports/page.hpp"
 #include "reports/render.hpp"
 #include "tuner/arch.hpp"
@@ -120,6 +121,36 @@ std::string dump(const Json& report) {
   return report.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
+Outputs outputs_of(const ReportOptions& options, const Json& report, const std::string& markdown) {
+  Outputs outputs;
+  if (!options.json.empty()) outputs.files.emplace_back(options.json, dump(report));
+  if (!options.markdown.empty()) outputs.files.emplace_back(options.markdown, markdown);
+  if (!options.html.empty())
+    outputs.files.emplace_back(options.html, page_html(report, page_template()));
+  return outputs;
+}
+
+Outputs make_landscape(const ReportOptions& options, Facts& facts) {
+  if (!options.baseline.empty() || !options.junit.empty() || !options.threshold.empty())
+    throw Error(ErrorKind::usage,
+                "--landscape looks at one side: name it with --candidate, and leave --baseline, "
+                "--junit and --threshold out");
+  std::string side = options.candidate;
+  if (side.empty()) {
+    const std::vector<std::string> there = releases(facts, options.arch);
+    if (there.size() != 1)
+      throw Error(ErrorKind::usage, fmt::format("name the side with --candidate; there are: {}",
+                                                fmt::join(there, ", ")));
+    side = there.front();
+  }
+  const Json report = landscape_json(
+      facts, make_side(facts, parse_selector(side, facts), options.arch),
+      limits_of(facts, configs_folder(options.configs)), {options.version, now_utc()});
+  Outputs outputs = outputs_of(options, report, landscape_markdown(report));
+  outputs.text = landscape_text(report, ::isatty(STDOUT_FILENO) == 1);
+  return outputs;
+}
+
 Outputs make_comparison(const ReportOptions& options, Facts& facts) {
   std::string baseline = options.baseline, candidate = options.candidate;
   default_sides(options, facts, baseline, candidate);
@@ -131,15 +162,10 @@ Outputs make_comparison(const ReportOptions& options, Facts& facts) {
       compare_sides(facts, std::move(before), std::move(now), rules,
                     limits_of(facts, configs_folder(options.configs)));
   const Json report = comparison_json(facts, comparison, {options.version, now_utc()});
-  Outputs outputs;
+  Outputs outputs = outputs_of(options, report, comparison_markdown(report));
+  if (!options.junit.empty()) outputs.files.emplace_back(options.junit, comparison_junit(report));
   outputs.code = exit_code_of(comparison);
   outputs.text = comparison_text(report, ::isatty(STDOUT_FILENO) == 1);
-  if (!options.json.empty()) outputs.files.emplace_back(options.json, dump(report));
-  if (!options.markdown.empty())
-    outputs.files.emplace_back(options.markdown, comparison_markdown(report));
-  if (!options.junit.empty()) outputs.files.emplace_back(options.junit, comparison_junit(report));
-  if (!options.html.empty())
-    outputs.files.emplace_back(options.html, page_html(report, page_template()));
   return outputs;
 }
 
@@ -147,7 +173,8 @@ int make_report(const ReportOptions& options) {
   if (options.open && options.html.empty())
     throw Error(ErrorKind::usage, "--open shows a page: name its file with --html");
   Facts facts = read_facts({options.databases.begin(), options.databases.end()});
-  const Outputs outputs = make_comparison(options, facts);
+  const Outputs outputs =
+      options.landscape ? make_landscape(options, facts) : make_comparison(options, facts);
   for (const auto& [path, content] : outputs.files) write_whole(path, content);
   fmt::print("{}", outputs.text);
   for (const auto& [path, content] : outputs.files) fmt::print("Written: {}\n", path);

@@ -98,14 +98,15 @@ struct ReportOptions {
   std::string threshold;  // "3%"; empty: that
   // Files to write; empty: not.
   std::string html, markdown, json, junit;
-  bool open = false;  // the page, in a browser
+  bool open = false;       // the page, in a browser
+  bool landscape = false;  // of `candidate` alone
   std::string configs;
   std::string version;  // of this program
 };
-// Compares two toolchains, sessions or devices, writes the files asked for and prints a summary.
-// Returns 0, 3 where something regressed beyond the threshold, 4 where something is broken; and
-// catches Errors itself, so that none of them has one of these codes: 5 where a database cannot be
-// used.
+// Compares two toolchains, sessions or devices, or looks at one of them, writes the files asked for
+// and prints a summary. Returns 0, 3 where something regressed beyond the threshold, 4 where
+// something is broken; and catches Errors itself, so that none of them has one of these codes: 5
+// where a database cannot be used.
 int report_command(const ReportOptions& options);
 // Adds the command and its options, which are read into `options`.
 void describe_report(CLI::App& app, ReportOptions& options);

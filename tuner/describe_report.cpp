@@ -14,6 +14,9 @@ void describe_report(CLI::App& app, ReportOptions& options) {
                     "rocm-6.4.3, session:ID, device:ID, driver:VERSION, version:VERSION, db:FILE, "
                     "or several joined by commas; else the older of two releases");
   report.add_option("--candidate", options.candidate, "the same; else the newer of two releases");
+  report.add_flag("--landscape", options.landscape,
+                  "of --candidate alone: the best variants, how flat the optimum is, which "
+                  "parameters matter, how far from the limit");
   report.add_option("--arch", options.arch, "of this arch alone");
   report.add_option("--threshold", options.threshold, "change that matters; else 3%");
   report.add_option("--html", options.html, "file for one page that needs no other");

@@ -91,6 +91,7 @@ TuneReport Tuning::run() {
     report_.seconds[name] += std::chrono::duration<double>(Clock::now() - began).count();
   };
   phase("compile", [&] { compile_codes(); });
+  phase("compile", [&] { compile_other_winners(); });
   phase("rank", [&] { compile_reduces(); });
   if (parts_.bench != Bench::target) phase("rank", [&] { store_ranking(); });
   if (parts_.bench == Bench::host) phase("check", [&] { check_best(); });

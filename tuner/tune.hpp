@@ -96,7 +96,8 @@ struct TuneReport {
   bool out_of_budget = false;
 };
 
-// The loop: compile a sample and then the neighbourhoods of the best, rank every code object for
+// The loop: compile a sample, then the neighbourhoods of the best, then what the database has as a
+// winner of this arch with another release; rank every code object for
 // every problem, check what could win, and give the winners their final round. Every result is
 // stored as it comes (within a second); what the database knows under the same key is not repeated,
 // so that a run killed at any point is resumed by the next. `stop` is asked often, from this

@@ -83,6 +83,7 @@ class Tuning {
   // tune_compile.cpp
   void compile_everything();
   void compile_codes();
+  void compile_other_winners();  // tune_other_winners.cpp
   void show_compiled(const std::string& note);
   bool compile_points(const std::vector<Point>& points);
   void take_code(Code& code, const CompileResult& result);

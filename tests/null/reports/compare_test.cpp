@@ -173,6 +173,18 @@ TEST_F(CompareTest, ComparesTheOldWinnersCodeWhereItIsLaunchedOtherwiseNow) {
   EXPECT_EQ(problem["of_winners"]["verdict"], "improved");
 }
 
+TEST_F(CompareTest, CallsNothingFixedThatWasMerelyNeverFinished) {
+  {
+    HandMade made(path_);
+    made.measured(csa(1), 32, times(10), Round::search);
+    made.release("7.2.4");
+    made.measured(csa(1), 32, times(10));
+  }
+  const Json problem = of_tokens(compared({path_}, "rocm-6.4.3", "rocm-7.2.4").json, 1);
+  EXPECT_EQ(problem["verdict"], "inconclusive");
+  EXPECT_THAT(problem["reason"].get<std::string>(), HasSubstr("no final round"));
+}
+
 TEST_F(CompareTest, DoesNotBlameACandidateThatNeverTriedTheOldWinner) {
   {
     HandMade made(path_);

@@ -21,9 +21,10 @@ namespace mla {
 // Compiles nothing: a source's code object follows from its text.
 class FakeCompiler : public Compiler {
  public:
-  explicit FakeCompiler(const std::string& compiler = "hiprtc") {
-    toolchain_.record = {.compiler = compiler, .release = "7.2.4", .library = "x", .llvm = "22"};
-    toolchain_.identity = compiler;
+  explicit FakeCompiler(const std::string& compiler = "hiprtc",
+                        const std::string& release = "7.2.4") {
+    toolchain_.record = {.compiler = compiler, .release = release, .library = "x", .llvm = "22"};
+    toolchain_.identity = compiler + release;
   }
   void submit(CompileJob job) override { waiting_.push_back(std::move(job)); }
   std::optional<CompileResult> next(Deadline) override {

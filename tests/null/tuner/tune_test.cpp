@@ -6,11 +6,14 @@
 #include <algorithm>
 #include <atomic>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <thread>
+#include <utility>
 
 #include "db/error.hpp"
 #include "kernels/params.hpp"
 #include "tests/null/tuner/tune_fixture.hpp"
+#include "tuner/source.hpp"
 
 namespace mla {
 namespace {
@@ -254,6 +257,30 @@ TEST_F(Tune, ADatabaseThatIsFullEndsTheThreads) {
     }
   }
   EXPECT_GT(full, 0) << "while the devices measured";
+}
+
+TEST_F(Tune, TriesWhatWinsWithAnotherReleaseOnceItsOwnPlanIsDone) {
+  run();
+  std::set<std::string> winning;
+  for (const Winner& winner : store().winners("gfx950"))
+    winning.insert(decode_source(variant_launch(winner.params).config));
+  limits_.seed = 5;
+  const FakeCompiler next("hiprtc", "7.3.0");
+  const std::string first = std::exchange(path_, folder_.path("alone.db"));
+  compiler_ = next;
+  run();
+  const std::vector<std::string> plan = compiler_.order;
+  path_ = first;
+  compiler_ = next;
+  run();
+  const std::vector<std::string> order = compiler_.order;
+  ASSERT_GT(order.size(), plan.size()) << "the plan has the winners anyway: take another seed";
+  EXPECT_TRUE(std::equal(plan.begin(), plan.begin() + 12, order.begin()));
+  for (const std::string& source : winning)
+    EXPECT_EQ(std::ranges::count(order, source), 1) << source;
+  compiler_.order.clear();
+  run();
+  EXPECT_THAT(compiler_.order, IsEmpty()) << "the same again has nothing left to do";
 }
 
 TEST_F(Tune, WithABudgetAloneTheSpaceIsTheLimit) {

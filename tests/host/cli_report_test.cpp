@@ -1,0 +1,140 @@
+// `mla-tune report` as CI meets it: exit codes, files, and that nothing is written where it
+// refuses.
+
+#include <gmock/gmock.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/host/cli.hpp"
+#include "tests/null/db/raw_sql.hpp"
+#include "tests/null/reports/hand_made.hpp"
+
+namespace mla::test {
+namespace {
+
+using nlohmann::json;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+class CliReport : public CommandLineTest {
+ protected:
+  // The old winner's time with the newer release.
+  void make(double now_us, bool fails = false) {
+    fs::remove(db_);
+    HandMade made(db_);
+    made.measured(csa(1), 32, times(10));
+    made.release("7.2.4");
+    if (fails)
+      made.failed(csa(1), 32, Verdict::wrong_result, "row 3 differs");
+    else
+      made.measured(csa(1), 32, times(now_us));
+  }
+  std::vector<std::string> report(std::vector<std::string> more = {}) const {
+    std::vector<std::string> words = {"report", "--db", db_};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+  std::vector<std::string> with_files(std::vector<std::string> more = {}) const {
+    for (const char* name : {"json", "md", "junit", "html"}) {
+      more.push_back(std::string("--") + name);
+      more.push_back((folder_ / (std::string("r.") + name).c_str()).string());
+    }
+    return report(more);
+  }
+  // A refusal of this exit code, that writes no file.
+  std::string refused(int code, const std::vector<std::string>& more) {
+    const Outcome outcome = run(with_files(more));
+    EXPECT_EQ(outcome.code, code) << outcome.out << outcome.error;
+    EXPECT_EQ(outcome.error.find("mla-tune: "), 0u) << outcome.error;
+    for (const char* name : {"r.json", "r.md", "r.junit", "r.html"})
+      EXPECT_FALSE(fs::exists(folder_ / name)) << name;
+    return outcome.error;
+  }
+  const std::string db_ = (folder_ / "t.db").string();
+};
+
+TEST_F(CliReport, ExitsWithItsVerdict) {
+  make(10.01);
+  EXPECT_EQ(run(report()).code, 0);
+  make(11);
+  EXPECT_EQ(run(report()).code, 3);
+  EXPECT_EQ(run(report({"--threshold", "20%"})).code, 0);
+  make(0, true);
+  EXPECT_EQ(run(report()).code, 4);
+}
+
+TEST_F(CliReport, WritesWhatIsAskedForAndPrintsPlainText) {
+  make(11);
+  const Outcome outcome =
+      run(with_files({"--baseline", "rocm-6.4.3", "--candidate", "rocm-7.2.4"}));
+  EXPECT_EQ(outcome.code, 3) << outcome.error;
+  EXPECT_THAT(outcome.out, AllOf(HasSubstr("rocm-7.2.4 is slower than rocm-6.4.3 for 1 of 1"),
+                                 HasSubstr("+10.0 %")));
+  EXPECT_EQ(outcome.out.find('\033'), std::string::npos);
+  const json all = json::parse(contents(folder_ / "r.json"));
+  EXPECT_EQ(all["problems"][0]["verdict"], "regressed");
+  EXPECT_THAT(contents(folder_ / "r.md"), HasSubstr("| regressed |"));
+  EXPECT_THAT(contents(folder_ / "r.junit"), HasSubstr("<failure "));
+  EXPECT_THAT(contents(folder_ / "r.html"), HasSubstr("mla-tune report 1"));
+}
+
+TEST_F(CliReport, NamesWhatIsThereWhereAReleaseIsNot) {
+  make(11);
+  EXPECT_THAT(refused(2, {"--baseline", "rocm-5.7", "--candidate", "rocm-7.2.4"}),
+              AllOf(HasSubstr("rocm-6.4.3"), HasSubstr("rocm-7.2.4")));
+  EXPECT_THAT(refused(2, {"--baseline", "rocm-6.4.3"}), HasSubstr("both --baseline and"));
+}
+
+TEST_F(CliReport, RefusesWhatCannotBeCompared) {
+  {
+    HandMade made(db_);
+    made.predicted(csa(1), 32, 10);
+    made.release("7.2.4").device("gfx950", "AMD Instinct MI355X");
+    made.measured(csa(1), 32, times(10));
+    made.release("7.3.0");
+    made.predicted(csa(2), 32, 10);
+  }
+  EXPECT_THAT(refused(2, {"--baseline", "rocm-6.4.3", "--candidate", "rocm-7.2.4"}),
+              HasSubstr("predicted alone"));
+  EXPECT_THAT(refused(2, {"--baseline", "rocm-6.4.3", "--candidate", "rocm-7.3.0"}),
+              HasSubstr("no problem in common"));
+  EXPECT_THAT(refused(2, {"--baseline", "rocm-6.4.3", "--candidate", "rocm-6.4.3"}),
+              HasSubstr("are the same"));
+}
+
+TEST_F(CliReport, TellsABadDatabaseFromARegression) {
+  EXPECT_THAT(refused(5, {}), HasSubstr("does not exist"));
+  make(11);
+  const fs::path old = folder_ / "old.db";
+  raw_sql(old, contents(fs::path(MLA_SOURCE) / "tests/data/db_v1.sql"));
+  EXPECT_THAT(refused(5, {"--db", old.string()}), HasSubstr("format 1"));
+}
+
+TEST_F(CliReport, ChecksItsOptions) {
+  make(11);
+  for (const char* threshold : {"fast", "3 %%", "-1%", "150%", "nan"})
+    EXPECT_THAT(refused(2, {std::string("--threshold=") + threshold}), HasSubstr("write 3%"));
+  EXPECT_THAT(run(report({"--open"})).error, HasSubstr("--html"));
+  EXPECT_THAT(run(report({"--landscape", "--junit", "x"})).error, HasSubstr("one side"));
+}
+
+TEST_F(CliReport, LooksAtOneSideToo) {
+  make(11);
+  const fs::path file = folder_ / "r.json";
+  const Outcome outcome =
+      run(report({"--landscape", "--candidate", "rocm-7.2.4", "--json", file.string()}));
+  EXPECT_EQ(outcome.code, 0) << outcome.error;
+  EXPECT_THAT(outcome.out, HasSubstr("rocm-7.2.4: the best variant"));
+  EXPECT_EQ(json::parse(contents(file))["kind"], "landscape");
+  EXPECT_THAT(run(report({"--landscape"})).error, HasSubstr("rocm-6.4.3, rocm-7.2.4"));
+}
+
+TEST_F(CliReport, ReadsADatabaseThatMustNotBeWritten) {
+  make(11);
+  const std::string before = contents(db_);
+  EXPECT_EQ(run(report()).code, 3);
+  EXPECT_EQ(contents(db_), before);
+}
+
+}  // namespace
+}  // namespace mla::test
