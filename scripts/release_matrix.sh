@@ -14,7 +14,10 @@ read -r -a releases <<< "$6"
 mkdir -p "$(dirname "$db")"
 for release in "${releases[@]}"; do "$(dirname "$0")/ensure_rocm.sh" "$release"; done
 
-tune() { "$mla_tune" tune --arch "$1" --rocm "$2" --shapes "$shapes" --db "$db" --code-objects "$code_objects"; }
+# What a busy machine let hang must not stand as broken: it is tried again.
+tune() {
+  "$mla_tune" tune --arch "$1" --rocm "$2" --shapes "$shapes" --db "$db" --code-objects "$code_objects" --retry
+}
 for arch in "${archs[@]}"; do
   for release in "${releases[@]}"; do tune "$arch" "$release"; done
   # Once more: each release tries what has since won with a later one.
