@@ -100,28 +100,34 @@ int DispatchTable::find_exact(const Class& in, const Query& query) const noexcep
   return row != last && row->shape == query ? static_cast<int>(row - rows_.begin()) : -1;
 }
 
-// Nothing farther than the best so far can be the answer, and what is as far may be.
 int DispatchTable::find_near(const Class& in, const Query& query) const noexcept {
   const Place wanted{log2_scaled(query.extra_len), log2_scaled(query.main_len),
                      log2_scaled(query.main_page), log2_scaled(query.extra_page), query.heads};
-  int best = -1, limit = kNear;
+  const int gap = std::max({in.least_main - wanted.main, wanted.main - in.most_main, 0});
+  int best = -1;
   Distance least(wanted, 0, wanted);
+  // Whether no row so far in tokens and extra keys can be the answer; then none farther can.
+  const auto hopeless = [&](int tokens, int extra) {
+    const int worst = std::max({tokens, extra, gap}), sum = tokens + extra + gap;
+    if (worst > kNear) return true;
+    return best >= 0 && std::tie(worst, sum) > std::tie(least.worst, least.sum);
+  };
   const auto visit_step = [&](const Step& step, int tokens) {
-    if (tokens > limit) return false;
+    if (hopeless(tokens, 0)) return false;
     outwards(
         places_.data() + step.first, places_.data() + step.last, wanted.extra,
         [](const Place& place) { return place.extra; },
         [&](const Place& place, int extra) {
-          if (extra > limit) return false;
+          if (hopeless(tokens, extra)) return false;
           const Distance distance(place, tokens, wanted);
           const int row = static_cast<int>(&place - places_.data());
           // Rows ascend by tokens, extra keys and main keys: of equal distances the last is the
           // larger.
-          if (distance.worst > limit || (best >= 0 && distance > least)) return true;
-          if (best >= 0 && distance == least && row < best) return true;
-          best = row;
-          least = distance;
-          limit = distance.worst;
+          const bool better = best < 0 || distance < least || (distance == least && row > best);
+          if (distance.worst <= kNear && better) {
+            best = row;
+            least = distance;
+          }
           return true;
         });
     return true;

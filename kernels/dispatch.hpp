@@ -170,6 +170,7 @@ class DispatchTable {
     unsigned key;
     Evidence evidence;
     int first_row, last_row, first_step, last_step;
+    int least_main, most_main;  // in 1024ths of an octave
   };
   struct Fallback {
     Launch launch;

@@ -132,7 +132,9 @@ DispatchTable::DispatchTable(std::string_view arch, const std::vector<Winner>& w
                             "sm_90 and host",
                             arch));
 
+  rows_.reserve(winners.size());
   Builder builder{*this, winners, {}, {}};
+  builder.variants.reserve(winners.size());
   for (std::size_t i = 0; i < winners.size(); ++i)
     if (winners[i].arch == arch_ && winners[i].problem.kernel == "sparse_mla_decode")
       builder.add(static_cast<int>(i));
@@ -152,11 +154,16 @@ void DispatchTable::index() {
                        log2_scaled(q.extra_page), q.heads});
     const bool new_class = i == 0 || kind(rows_[i]) != kind(rows_[i - 1]);
     const int step = static_cast<int>(steps_.size());
-    if (new_class) classes_.push_back({class_of(q), rows_[i].evidence, row, row, step, step});
+    const int main = places_.back().main;
+    if (new_class)
+      classes_.push_back({class_of(q), rows_[i].evidence, row, row, step, step, main, main});
     if (new_class || rows_[i - 1].shape.tokens != q.tokens) steps_.push_back({tokens, row, row});
     steps_.back().last = row + 1;
-    classes_.back().last_row = row + 1;
-    classes_.back().last_step = static_cast<int>(steps_.size());
+    Class& in = classes_.back();
+    in.least_main = std::min(in.least_main, main);
+    in.most_main = std::max(in.most_main, main);
+    in.last_row = row + 1;
+    in.last_step = static_cast<int>(steps_.size());
   }
 }
 

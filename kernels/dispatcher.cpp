@@ -40,8 +40,11 @@ Dispatcher::~Dispatcher() { plans_->close(); }
 std::vector<Winner> Dispatcher::take_winners() {
   if (!source_.bundle)
     return Store::open(source_.database, StoreMode::read_only).winners(target_.arch);
+  std::vector<BundleWinner> found = source_.bundle->winners(target_.arch);
   std::vector<Winner> winners;
-  for (BundleWinner& one : source_.bundle->winners(target_.arch)) {
+  winners.reserve(found.size());
+  winner_codes_.reserve(found.size());
+  for (BundleWinner& one : found) {
     winner_codes_.push_back({code_of(one.decode_key), code_of(one.reduce_key)});
     winners.push_back(std::move(one.winner));
   }
