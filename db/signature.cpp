@@ -17,8 +17,10 @@
 namespace mla {
 namespace {
 
-static_assert(crypto_sign_SEEDBYTES == 32 && crypto_sign_SECRETKEYBYTES == 64 &&
-              crypto_sign_PUBLICKEYBYTES == 32 && crypto_sign_BYTES == 64);
+static_assert(crypto_sign_SEEDBYTES == 32);
+static_assert(crypto_sign_SECRETKEYBYTES == 64);
+static_assert(crypto_sign_PUBLICKEYBYTES == 32);
+static_assert(crypto_sign_BYTES == 64);
 
 // What stands before the 32 bytes of a key in its DER encoding (RFC 8410); nothing follows.
 constexpr unsigned char kSecretPrefix[] = {0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06,
