@@ -167,11 +167,22 @@ int main() {
   mla_close(dispatcher);
 }
 )");
-  const std::string library = MLA_DISPATCH_LIBRARY;
-  const std::string build =
-      "cd " + folder_.path().string() + " && c++ -std=c++17 -Wall -Wextra -Werror -Icpp -I" +
-      MLA_SOURCE "/kernels main.cpp cpp/mla_bundle.cpp -o program " + library + " -Wl,-rpath," +
-      fs::path(library).parent_path().string() + " && ./program 2>bytes";
+  // What find_package(mla_tune) would give.
+  write(at("CMakeLists.txt"), R"(
+cmake_minimum_required(VERSION 3.16)
+project(user LANGUAGES CXX)
+set(CMAKE_CXX_FLAGS "-Wall -Wextra -Werror")
+add_library(mla_tune::mla_dispatch SHARED IMPORTED)
+set_target_properties(mla_tune::mla_dispatch PROPERTIES
+  IMPORTED_LOCATION ")" MLA_DISPATCH_LIBRARY R"("
+  INTERFACE_INCLUDE_DIRECTORIES ")" MLA_SOURCE R"(/kernels")
+add_subdirectory(cpp)
+add_executable(program main.cpp)
+target_link_libraries(program PRIVATE mla_bundle)
+)");
+  const std::string build = "cd " + folder_.path().string() +
+                            " && cmake -B build . >log 2>&1 && cmake --build build >>log 2>&1 ||"
+                            " { cat log; exit 1; }; build/program 2>bytes";
   const CommandResult result = run_command({"sh", "-c", build}, deadline_in(240), environment());
   ASSERT_TRUE(result.success()) << result.output;
   EXPECT_EQ(result.output, "1 1 1 host 8 900 measured\n" + known_.winner.params + "\n");
