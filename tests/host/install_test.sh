@@ -17,11 +17,11 @@ test -r "$prefix/include/mla_dispatch.h"
 package=$(find "$prefix" -type d -name mla_tune)
 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$(dirname "$package") "$3" - "$prefix" << 'END'
 import sys
-from mla_tune import Dispatch, DispatchError, __file__ as where
+from mla_tune import Dispatcher, DispatchError, __file__ as where
 
 assert where.startswith(sys.argv[1]), where
 try:
-    Dispatch("/nowhere/tuning.db", "gfx950")
+    Dispatcher("/nowhere/tuning.db", arch="gfx950")
 except DispatchError as error:  # what the library says, not that there is none
     assert "does not exist" in str(error), error
 else:
