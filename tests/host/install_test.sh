@@ -14,7 +14,7 @@ for program in mla-compile-helper mla-host-worker; do test -x "$prefix/bin/$prog
 test -r "$prefix/include/mla_dispatch.h"
 
 [ -n "${3:-}" ] || exit 0
-package=$(find "$prefix" -type d -name mla_tune)
+package=$(dirname "$(find "$prefix" -path "*/mla_tune/__init__.py")")
 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$(dirname "$package") "$3" - "$prefix" << 'END'
 import sys
 from mla_tune import Dispatcher, DispatchError, __file__ as where
