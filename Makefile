@@ -2,6 +2,7 @@
 #
 #   make tune [ARCH=gfx950] [ROCM=7.2|6.4] [SHAPES=configs/shapes/quick.yaml] [ARGS="--budget 10m"]
 #   make release-matrix [ARCHS="gfx950 gfx942"] [RELEASES="6.4 7.2"] [MATRIX_DB=FILE] [MATRIX_SHAPES=F] [MATRIX_CODE_OBJECTS=N]
+#   make page                                    rebuilds reports/page/dist/page.html; needs node and npm
 #   make test | asan | bench | lint | format | install [PREFIX=/usr/local] [DESTDIR=] | clean
 
 ARCH   ?= gfx950
@@ -20,7 +21,7 @@ MATRIX_CODE_OBJECTS ?= 200
 SOURCES = $(shell git ls-files '*.cpp' '*.hpp' '*.h')
 SCRIPTS = $(shell git ls-files '*.sh' '*.sbatch' .ci/run)
 
-.PHONY: tune release-matrix test asan bench lint format install packages style-packages rocm build clean
+.PHONY: tune release-matrix test asan bench lint format install packages style-packages rocm build page clean
 
 tune: build rocm
 	build/mla-tune tune --arch $(ARCH) --rocm $(ROCM) --shapes $(SHAPES) $(ARGS)
@@ -67,6 +68,9 @@ lint: style-packages
 	cmake --preset release
 	@printf '%s\n' $(filter db/%.cpp kernels/%.cpp reports/%.cpp tuner/%.cpp,$(SOURCES)) \
 	  | xargs -P $(JOBS) -n 1 sh -c 'found=$$(clang-tidy --quiet -p build "$$0" 2>&1) || { echo "$$found"; exit 1; }'
+
+page:
+	cd reports/page && npm ci --silent && npm run --silent build
 
 packages:
 	@scripts/install_packages.sh
