@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -59,6 +60,14 @@ void check_owner(const fs::path& path, const std::string& what, int descriptor) 
                              what, status.st_mode & 07777, kAllow));
 }
 
+// Of a large buffer; its small pages would take longer to come, one fault each, than its bytes.
+void prefer_large_pages(char* data, std::size_t size) {
+  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = (reinterpret_cast<std::uintptr_t>(data) + page - 1) / page * page;
+  const auto end = reinterpret_cast<std::uintptr_t>(data) + size;
+  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+}
+
 }  // namespace
 
 FileBytes read_trusted(const fs::path& path, bool allow_untrusted) {
@@ -89,6 +98,7 @@ FileBytes read_trusted(const fs::path& path, bool allow_untrusted) {
   FileBytes bytes;
   bytes.size = static_cast<std::size_t>(status.st_size);
   bytes.data = std::make_unique_for_overwrite<char[]>(bytes.size + 1);
+  prefer_large_pages(bytes.data.get(), bytes.size);
   std::size_t filled = 0;
   // One byte more than it had: a file that grows meanwhile is noticed as well.
   while (filled <= bytes.size) {
