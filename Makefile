@@ -51,10 +51,11 @@ asan: packages
 
 bench: packages
 	cmake --preset bench
-	cmake --build build-bench --parallel $(JOBS) --target mla_benchmarks mla_bundle_bench mla_dispatch_bench
+	cmake --build build-bench --parallel $(JOBS) --target mla_benchmarks mla_bundle_bench mla_dispatch_bench mla_regret_bench
 	build-bench/mla_benchmarks
 	build-bench/mla_bundle_bench
 	build-bench/mla_dispatch_bench
+	build-bench/mla_regret_bench
 
 install: build
 	DESTDIR=$(DESTDIR) cmake --install build --prefix $(PREFIX)
