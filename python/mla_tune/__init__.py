@@ -29,5 +29,6 @@ __all__ = ["Dispatcher", "DispatchError", "Plan", "Problem", "sparse_mla_decode"
 def __getattr__(name: str) -> Any:
     if name == "sparse_mla_decode":  # imports torch
         from .op import sparse_mla_decode
+        globals()[name] = sparse_mla_decode  # what traces a program sees a function like any other
         return sparse_mla_decode
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
