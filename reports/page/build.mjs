@@ -18,7 +18,7 @@ async function bundle(entry) {
     format: "iife",
     target: "es2020",
     charset: "utf8",
-    legalComments: "eof",
+    legalComments: "none",
     define: { "process.env.NODE_ENV": '"production"' },
     write: false,
   });
@@ -29,7 +29,13 @@ async function bundle(entry) {
 const inElement = (text) => text.replaceAll("<!--", "<\\!--").replaceAll("</script", "<\\/script");
 
 let page = readFileSync(new URL("src/page.html", here), "utf8");
-const parts = { "/* styles */": await bundle("src/style.css"), "/* scripts */": inElement(await bundle("src/main.js")) };
+const licences = ["echarts/NOTICE", "echarts/LICENSE", "echarts/licenses/LICENSE-d3", "zrender/LICENSE", "tslib/LICENSE.txt"]
+  .map((path) => `${path}\n\n${readFileSync(new URL(`node_modules/${path}`, here), "utf8").trim()}`).join("\n\n\n");
+const parts = {
+  "/* licences */": inElement(licences),
+  "/* styles */": await bundle("src/style.css"),
+  "/* scripts */": inElement(await bundle("src/main.js")),
+};
 for (const [place, text] of Object.entries(parts)) {
   if (page.split(place).length !== 2) throw new Error(`src/page.html must have one ${place}`);
   page = page.replace(place, () => text);

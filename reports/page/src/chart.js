@@ -59,7 +59,20 @@ export function axis(name, more = {}) {
   };
 }
 
-export const legend = () => ({ top: 0, left: 0, textStyle: { color: colour("text") }, itemGap: 16 });
+// What tells series apart, and the room that it takes; nothing for one series alone.
+export function legend(series, { width }) {
+  if (series.length === 1) return { color: [colour("series-b")], grid: grid(12) };
+  let [rows, used] = [1, 0];
+  for (const { name } of series) {
+    const wanted = 56 + 7.5 * name.length;
+    if (used > 0 && used + wanted > width) [rows, used] = [rows + 1, 0];
+    used += wanted;
+  }
+  return {
+    legend: { top: 0, left: 0, textStyle: { color: colour("text") }, itemGap: 16 },
+    grid: grid(14 + 24 * rows),
+  };
+}
 
 // A figure with its words. `spec`: title, note; label, what a screen reader says of the picture; height (pixels, or of
 // {width, isNarrow}); option, an ECharts option of the same; rows(), an element with the same as text; onPick(event).

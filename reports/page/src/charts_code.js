@@ -52,9 +52,8 @@ export function occupancyChart(pairs) {
     note: `${lost === 0 ? "None" : plural(lost, "code object")} lost waves per SIMD, ${won === 0 ? "none" : won} gained.`,
     label: `Waves per SIMD of ${usable.length} code objects: ${lost} lost some, ${won} gained.`,
     height: 300,
-    option: () => ({
-      legend: legend(),
-      grid: grid(36),
+    option: (size) => ({
+      ...legend([{ name: "before" }, { name: "now" }], size),
       tooltip: tooltip(({ seriesName, name, value }) => `${seriesName}: ${plural(value, "code object")} with ${name} waves per SIMD`),
       xAxis: axis("waves per SIMD", { type: "category", data: levels.map(String), splitLine: { show: false } }),
       yAxis: axis("code objects", { type: "value", minInterval: 1, nameGap: 34 }),

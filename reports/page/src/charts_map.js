@@ -47,7 +47,7 @@ export function winnerMap(problems, sides) {
     const differing = differingParameters(shownWinners);
     place.replaceChildren(chart({
       title: "Winners over tokens and length",
-      note: `A letter is a variant${sides.length > 1 ? ", * one that did not win before" : ""}. ${facet}: ${shownWinners.length} of ${ranked.length} winners.`,
+      note: `A letter is a variant${sides.length > 1 ? ", * where the winner changed" : ""}. ${facet}: ${shownWinners.length} of ${ranked.length} winners.`,
       controls: h("div", { class: "controls" },
         facets.length > 1 ? choice("Map of", facets.map((f) => [f, f]), facet, (value) => ((facet = value), draw(), focus(0))) : "",
         sides.length > 1 ? choice("Winners of", sides.map((s) => [s.name, s.name]), side.name,
@@ -66,7 +66,7 @@ export function winnerMap(problems, sides) {
             const [width, height] = api.size([1, 1]);
             const [x, y] = api.coord([api.value(0), api.value(1)]);
             return { type: "rect", shape: { x: x - width / 2 + 1, y: y - height / 2 + 1, width: width - 2, height: height - 2, r: 3 },
-              style: { fill: colour(winner.place < kColours ? `map-${winner.place}` : "map-other") },
+              style: { fill: colour(shownWinners.indexOf(winner) < kColours ? `map-${shownWinners.indexOf(winner)}` : "map-other") },
               textConfig: { position: "inside" },
               textContent: { style: { text: winner.name + (sides.length > 1 && p.winner_changed ? "*" : ""), fill: colour("map-text"), fontWeight: 600, fontSize: 13 } } };
           } }],

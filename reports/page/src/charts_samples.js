@@ -1,5 +1,5 @@
 // The raw samples of a problem.
-import { axis, chart, grid, legend, tooltip } from "./chart.js";
+import { axis, chart, legend, tooltip } from "./chart.js";
 import { number, plural, us } from "./format.js";
 import { quantile } from "./model.js";
 import { plainTable } from "./table.js";
@@ -35,9 +35,8 @@ export function distributionChart(series) {
       return `${s.name}: half of them between ${us(quantile(sorted, 0.25))} and ${us(quantile(sorted, 0.75))} microseconds`;
     }).join("; ")}.`,
     height: 320,
-    option: () => ({
-      legend: legend(),
-      grid: grid(36),
+    option: (size) => ({
+      ...legend(series, size),
       tooltip: tooltip(({ seriesName, dataIndex, value }) => `${seriesName}\n${us(from(dataIndex))} to ${us(from(dataIndex + 1))} us: ${number(value, 1)} %`),
       xAxis: axis("us", { type: "category", data: share[0].map((_, i) => us(from(i) + width / 2)), splitLine: { show: false } }),
       yAxis: axis("% of samples", { type: "value", nameGap: 34 }),
@@ -56,9 +55,8 @@ export function driftChart(series) {
     note: "A slope is a clock or a temperature that drifted; a step is something else that ran.",
     label: "Samples in order of time, to see drifts. The quantiles are in the table above.",
     height: 280,
-    option: () => ({
-      legend: legend(),
-      grid: grid(36),
+    option: (size) => ({
+      ...legend(series, size),
       tooltip: tooltip(({ seriesName, value }) => `${seriesName}\nsample ${value[0]}: ${us(value[1])} us`),
       xAxis: axis("sample", { type: "value", min: 1, max: "dataMax", minInterval: 1 }),
       yAxis: axis("us", { type: "value", scale: true, nameGap: 44 }),

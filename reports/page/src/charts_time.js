@@ -1,7 +1,7 @@
 // Ratios, and times against what the hardware allows.
 import { axis, chart, grid, legend, tooltip } from "./chart.js";
 import { h } from "./dom.js";
-import { change, interval, times, us } from "./format.js";
+import { change, interval, plural, times, us } from "./format.js";
 import { archsOf, deciding, hasTime, kSymbols, linkTo, shortName, timingNow } from "./model.js";
 import { plainTable } from "./table.js";
 import { colour } from "./theme.js";
@@ -26,7 +26,7 @@ export function ratioChart(problems, threshold) {
     title: "Change of time per problem",
     note: `Right of 0 the candidate is slower. Bars are 95 % intervals, hollow marks predictions; dashed, the threshold of ${100 * threshold} %.` +
       (shown.length < compared.length ? ` The ${kMost} largest changes of ${compared.length}.` : ""),
-    label: `Change of time for ${compared.length} problems, from ${change(compared[0].ratio)} (${compared[0].words}) to ${change(compared.at(-1).ratio)}. The table below has all of them.`,
+    label: `Change of time for ${plural(compared.length, "problem")}, from ${change(compared[0].ratio)} (${compared[0].words}) to ${change(compared.at(-1).ratio)}. The table below has all of them.`,
     height: (size) => 90 + shown.length * (size.isNarrow ? 34 : 22),
     onPick: (event) => go(shown[event.data?.problem]),
     option: (size) => ({
@@ -44,6 +44,8 @@ export function ratioChart(problems, threshold) {
             const [a, b] = [api.coord([api.value(1), api.value(0)]), api.coord([api.value(2), api.value(0)])];
             return { type: "rect", shape: { x: a[0], y: a[1] - 2, width: Math.max(b[0] - a[0], 1), height: 4 }, style: { fill: colour("muted"), opacity: 0.6 } };
           } },
+        // The threshold is always in the picture, so that what is within it looks like that.
+        { type: "scatter", symbolSize: 0, silent: true, tooltip: { show: false }, data: [[-100 * threshold, 0], [100 * threshold, 0]] },
         { type: "scatter", symbolSize: 11, cursor: "pointer", z: 2,
           data: shown.map((p, i) => ({ value: [percent(p.ratio), i], problem: i,
             itemStyle: { color: p.evidence === "predicted" ? colour("background") : colour(p.verdict), borderColor: colour(p.verdict), borderWidth: 2 } })),
@@ -59,8 +61,11 @@ export function ratioChart(problems, threshold) {
 function limitFigure(problems, series, note) {
   const known = problems.filter((p) => p.limit_us > 0 && series.some((s) => s.of(p) > 0));
   if (known.length === 0) return h("p", {}, "What the hardware allows is not known for these problems.");
-  const all = known.flatMap((p) => [p.limit_us, ...series.map((s) => s.of(p))]).filter((v) => v > 0);
-  const [low, high] = [10 ** Math.floor(Math.log10(Math.min(...all))), 10 ** Math.ceil(Math.log10(Math.max(...all)))];
+  const all = known.flatMap((p) => series.map((s) => s.of(p))).filter((v) => v > 0);
+  const decade = (values) => 10 ** Math.floor(Math.log10(Math.min(...values)));
+  const allLimits = known.map((p) => p.limit_us);
+  const [left, low, high] = [decade(allLimits), decade(all), 10 ** Math.ceil(Math.log10(Math.max(...all)))];
+  const [from, to] = [Math.max(left, low), Math.max(...allLimits, 2 * Math.max(left, low))];
   const best = known.map((p) => Math.min(...series.map((s) => s.of(p)).filter((v) => v > 0)) / p.limit_us).sort((a, b) => a - b);
   const shapes = ["circle", "diamond"];
   return chart({
@@ -69,14 +74,13 @@ function limitFigure(problems, series, note) {
     label: `Times of ${known.length} problems against what memory and matrix peaks allow: from ${times(best[0])} to ${times(best.at(-1))} the limit.`,
     height: 360,
     onPick: (event) => go(known[event.data?.problem]),
-    option: () => ({
-      legend: legend(),
-      grid: grid(36),
+    option: (size) => ({
+      ...legend(series, size),
       tooltip: tooltip(({ data, seriesName }) => {
         const p = known[data.problem];
         return `${p.arch}, ${p.words}\n${seriesName}: ${us(data.value[1])} us\nlimit: ${us(p.limit_us)} us, ${times(data.value[1] / p.limit_us)}`;
       }),
-      xAxis: axis("limit, us", { type: "log", min: low }),
+      xAxis: axis("limit, us", { type: "log", min: left, max: 10 ** Math.ceil(Math.log10(to)) }),
       yAxis: axis("time, us", { type: "log", min: low, max: high, nameGap: 42 }),
       series: series.map((s, k) => ({
         name: s.name, type: "scatter", symbol: shapes[k], symbolSize: k === 0 ? 11 : 10, cursor: "pointer",
@@ -84,7 +88,7 @@ function limitFigure(problems, series, note) {
         data: known.map((p, i) => ({ value: [p.limit_us, s.of(p)], problem: i })).filter((d) => d.value[1] > 0),
         markLine: k > 0 ? undefined : { symbol: "none", silent: true, label: { show: true, formatter: "limit", position: "middle", color: colour("muted") },
           lineStyle: { color: colour("text"), type: "solid" },
-          data: [[{ coord: [low, low] }, { coord: [Math.max(...known.map((p) => p.limit_us)), Math.max(...known.map((p) => p.limit_us))] }]] },
+          data: [[{ coord: [from, from] }, { coord: [to, to] }]] },
       })),
     }),
     rows: () => plainTable("Time against the limit", ["Problem", "Limit, us", ...series.flatMap((s) => [`${s.name}, us`, "× limit"])],

@@ -17,6 +17,7 @@ export function changedCode(report) {
   return dataTable({
     caption: `${plural(differ.length, "code object")} whose resources differ, of ${report.code_objects.length} that both sides compiled`,
     most: 20,
+    state: shown.some(([name]) => name === "vgprs") ? { key: "vgprs", descending: true } : {},
     rows: differ,
     columns: [
       { key: "variant", label: "Variant", value: (p) => p.variant, cell: (p) => variantCell(p.variant, p.params) },

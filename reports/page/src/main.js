@@ -44,7 +44,8 @@ const report = JSON.parse(document.getElementById("report").textContent);
 document.getElementById("tools").append(themeButton());
 document.getElementById("footer").append(
   h("p", {}, `mla-tune ${report.version ?? ""}, ${report.created ?? ""}. Databases: ${(report.databases ?? []).map((d) => d.path).join(", ")}`),
-  h("p", {}, "Charts: Apache ECharts, Apache License 2.0."));
+  h("details", {}, h("summary", {}, "Charts by Apache ECharts: licences"),
+    h("pre", { class: "licences" }, document.getElementById("licences").textContent)));
 document.querySelector(".skip").addEventListener("click", (event) => (event.preventDefault(), main.focus()));
 addEventListener("hashchange", () => show(report));
 show(report);

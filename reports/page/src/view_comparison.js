@@ -64,12 +64,14 @@ function tiles(report, choose) {
 
 function facts(report) {
   const { summary, problems } = report;
-  const dearest = problems.filter((p) => p.decided_by && Math.abs(p.step_us) > 0).sort((a, b) => b.step_us - a.step_us)[0];
+  const changed = problems.filter((p) => p.decided_by && Math.abs(p.step_us) > 0).sort((a, b) => b.step_us - a.step_us);
+  const saves = changed.length > 0 && changed[0].step_us < 0;
+  const most = saves ? changed.at(-1) : changed[0];
   const mean = (evidence) => summary.mean_ratio[evidence]?.old_winner ?? null;
   const codes = summary.code_objects;
   const rows = [
     ["On average", ["measured", "predicted"].filter((e) => mean(e) !== null).map((e) => `${change(mean(e))} ${e}`).join(", "), "the same variants, old toolchain to new"],
-    ["Dearest in a decode step", dearest && `${signed(dearest.step_us)} us`, dearest && `${dearest.arch}, ${dearest.words}`],
+    [saves ? "Most saved in a decode step" : "Dearest in a decode step", most && `${signed(most.step_us)} us`, most && `${most.arch}, ${most.words}`],
     ["Another variant is best", `${summary.winners_changed} of ${summary.problems}`, "problems whose winner changed"],
     ["Code objects differ", `${codes.differ} of ${codes.compared}`, "of equal source"],
     ["Variants that fail", `${summary.failures.appeared} new, ${summary.failures.gone} gone`, "compiling or running"],
@@ -88,7 +90,7 @@ function sides(report) {
     `A change of more than ${100 * report.rules.threshold} % counts. ${report.created}`);
 }
 
-const kBadges = { pass: ["✓", "improved", "Pass"], regressed: ["▲", "regressed", "Regressed"], broken: ["✕", "broken", "Broken"] };
+const kBadges = { pass: ["✓", "fixed", "Pass"], regressed: ["▲", "regressed", "Regressed"], broken: ["✕", "broken", "Broken"] };
 
 function headline(report) {
   const [symbol, style, words] = kBadges[report.summary.verdict] ?? ["", "", report.summary.verdict];

@@ -79,7 +79,7 @@ const tests = {
     assert.equal(await page.getByRole("status").innerText(), "2 of 12 problems");
     await page.getByLabel("Find").fill("1 TOKEN, 16");
     assert.equal(await rows(page).count(), 1);
-    assert.match(await page.locator(".chart").first().getAttribute("aria-label"), /for 1 problems/);
+    assert.match(await page.locator(".chart").first().getAttribute("aria-label"), /for 1 problem,/);
     await rows(page).getByRole("link").click();
     assert.match(await page.locator("h1").innerText(), /1 token/);
     await page.goBack();
