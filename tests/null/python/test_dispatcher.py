@@ -1,7 +1,9 @@
 """Plans in Python, by the library in $MLA_DISPATCH_LIBRARY. Nothing else is needed."""
 
+import ctypes
 import json
 import os
+import re
 import sqlite3
 import sys
 import tempfile
@@ -11,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "python"))
 
-from mla_tune import DispatchError, Dispatcher, Problem  # noqa: E402
+from mla_tune import DispatchError, Dispatcher, Problem, _library  # noqa: E402
 
 SERVED = Problem(heads=16, tokens=8, main_capacity=128, extra_capacity=1024)
 KEY = "0123456789abcdef0123456789abcdef"
@@ -131,6 +133,32 @@ class PlanningInPython(unittest.TestCase):
         self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0)
         self.assertEqual(dispatcher.plan(SERVED).variant, KEY)
         dispatcher.close()
+
+
+class TheHeader(unittest.TestCase):
+    def test_structs_have_the_fields_that_it_says(self):
+        header = (ROOT / "kernels" / "mla_dispatch.h").read_text()
+        header = re.sub(r"/\*.*?\*/|//[^\n]*", "", header, flags=re.S)
+        sizes = {"size_t": 8, "int32_t": 4, "uint32_t": 4, "int64_t": 8, "double": 8, "float": 4}
+        for name, struct in (("options", _library.Options), ("problem", _library.Problem),
+                             ("plan_info", _library.PlanInfo), ("scope", _library.Scope),
+                             ("launch_args", _library.LaunchArgs),
+                             ("dispatcher_info", _library.DispatcherInfo)):
+            body = re.search(rf"typedef struct mla_{name} {{(.*?)}}", header, re.S).group(1)
+            fields = []
+            for line in filter(None, map(str.strip, body.split(";"))):
+                kind, names = re.fullmatch(r"(?:const )?(\w+)\s+(.*)", line, re.S).groups()
+                for one in names.split(","):
+                    star, field, count = re.fullmatch(r"\s*(\*?)\s*(\w+)(?:\[(\d+)\])?", one).groups()
+                    size = 8 if star else sizes.get(kind, ctypes.sizeof(_library.Scope))
+                    fields.append((field, size * int(count or 1)))
+            self.assertEqual(fields, [(field, ctypes.sizeof(kind)) for field, kind in struct._fields_])
+
+    def test_status_codes_are_its_own(self):
+        header = (ROOT / "kernels" / "mla_dispatch.h").read_text()
+        for name in ("USAGE", "DATABASE", "DEVICE", "CLOSED", "ARCH", "NO_CODE"):
+            value = int(re.search(rf"MLA_ERROR_{name} = (\d+)", header).group(1))
+            self.assertEqual(getattr(_library, name), value, name)
 
 
 if __name__ == "__main__":
