@@ -146,13 +146,15 @@ class TheHeader(unittest.TestCase):
                              ("dispatcher_info", _library.DispatcherInfo)):
             body = re.search(rf"typedef struct mla_{name} {{(.*?)}}", header, re.S).group(1)
             fields = []
-            for line in filter(None, map(str.strip, body.split(";"))):
+            for line in filter(None, map(str.strip, body.replace("*", " *").split(";"))):
                 kind, names = re.fullmatch(r"(?:const )?(\w+)\s+(.*)", line, re.S).groups()
                 for one in names.split(","):
-                    star, field, count = re.fullmatch(r"\s*(\*?)\s*(\w+)(?:\[(\d+)\])?", one).groups()
+                    star, field, count = re.fullmatch(r"\s*(\*?)\s*(\w+)(?:\[(\d+)\])?",
+                                                      one).groups()
                     size = 8 if star else sizes.get(kind, ctypes.sizeof(_library.Scope))
                     fields.append((field, size * int(count or 1)))
-            self.assertEqual(fields, [(field, ctypes.sizeof(kind)) for field, kind in struct._fields_])
+            self.assertEqual(fields, [(field, ctypes.sizeof(kind))
+                                      for field, kind in struct._fields_], name)
 
     def test_status_codes_are_its_own(self):
         header = (ROOT / "kernels" / "mla_dispatch.h").read_text()
