@@ -30,9 +30,9 @@
 #if defined(__AMDGCN__) || defined(__HIP_DEVICE_COMPILE__)
 #include "machine_gfx9_products.hpp"
 #elif defined(__CUDACC__) || defined(__CUDACC_RTC__)
-#include "machine_sm90_output.hpp"
+#include "machine_sm90_blocks.hpp"
 #define MLA_HAS_WEIGHTS
 #else
-#include "machine_host_weights.hpp"
+#include "machine_host_blocks.hpp"
 #define MLA_HAS_WEIGHTS
 #endif

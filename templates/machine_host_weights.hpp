@@ -6,6 +6,8 @@
 
 namespace mla {
 
+// By how much the keys of a strip were shrunk: here not at all.
+struct Lift {};
 // A number for each head of the workgroup.
 template <Config c>
 struct AllHeads {
@@ -22,6 +24,7 @@ struct OwnHeads {
 template <Config c>
 struct StripScores {
   float v[c.mfma][c.block_h];  // [key][head]
+  Lift lift;
 };
 template <Config c>
 struct OwnScores {
@@ -74,11 +77,12 @@ MLA_DEVICE void multiply(HeadColumns<c>& o, const AllHeads<c>& factor) {
   }
 }
 
-// The workgroup's queries into LDS as [column][head]; rows past the last head repeat it. Each wave
-// brings the groups of 64 columns that are its turn.
+// The workgroup's queries into LDS as [column][head], for every wave and the matrix unit to read;
+// rows past the last head repeat it. Each wave brings the columns that are its turn. Returns what
+// scores must be multiplied with, the machine being free to shrink queries by a power of 2.
 template <Config c>
-MLA_DEVICE void share_queries(const void* q, long long head_stride, int heads, LdsPtr region,
-                              int wave) {
+MLA_DEVICE float share_queries(const void* q, long long head_stride, int heads, LdsPtr region,
+                               int wave) {
   for (int column = wave; column < kHeadDim; column += c.waves) {
     for (int h = 0; h < c.block_h; ++h) {
       const int head = h < heads ? h : heads - 1;
@@ -87,18 +91,35 @@ MLA_DEVICE void share_queries(const void* q, long long head_stride, int heads, L
                                        2 * (head * head_stride + column)));
     }
   }
+  barrier();
+  return 1;
 }
-// What dequantise_words() makes keys of, taken out of the strip before it is needed.
+// What prepare_keys() makes keys of, taken out of the strip before it is needed.
 struct GroupWords {};
 template <Config c>
 MLA_DEVICE GroupWords take_words(const RawStrip<c>&, int, int) {
   return {};
 }
-// Group g of the strip as bf16. kMayBeLarge: without it the machine may assume scales of at most 1.
-template <Config c, bool kMayBeLarge>
-MLA_DEVICE KeyFragment<c> dequantise_words(const RawStrip<c>& raw, const GroupWords&, int g) {
-  return dequantise<c>(raw, 0, g);
+// Group `first_group + u` of the strip as the matrix unit wants it. The machine may take for
+// granted that no scale is far from 1 and nothing NaN, where needs_care() tells otherwise.
+template <Config c>
+MLA_DEVICE KeyFragment<c> prepare_keys(const RawStrip<c>& raw, const GroupWords&, int first_group,
+                                       int u) {
+  return dequantise<c>(raw, first_group, u);
 }
+// A machine whose matrix unit lacks the range of bf16 keeps keys as 2^-lift of themselves, each
+// with the lift that find_lift() says; lift() adds it to their scores in base 2, and so to the
+// weights of the keys in out, but not to those in the sums.
+template <Config c>
+MLA_DEVICE void find_lift(RawStrip<c>&, Lift) {}
+// Group `first_group + u` of a strip that was scrubbed.
+template <Config c>
+MLA_DEVICE KeyFragment<c> prepare_with_care(RawStrip<c>& raw, const GroupWords&, Lift,
+                                            int first_group, int u) {
+  return dequantise<c>(raw, first_group, u);
+}
+template <Config c>
+MLA_DEVICE void lift(OwnScores<c>&, float /*scale*/) {}
 // Group g of a strip into the tile.
 template <Config c>
 MLA_DEVICE void keep_keys(LdsPtr tile, int strip, int g, const KeyFragment<c>& k) {
@@ -107,7 +128,9 @@ MLA_DEVICE void keep_keys(LdsPtr tile, int strip, int g, const KeyFragment<c>& k
 // scores += K Q^T over one group of 64 columns. Elsewhere it is only begun, `k` must be left alone
 // until settle(), and some waves must begin it together.
 template <Config c>
-MLA_DEVICE void begin_multiply(StripScores<c>& s, const KeyFragment<c>& k, LdsPtr queries, int g) {
+MLA_DEVICE void begin_multiply(StripScores<c>& s, const KeyFragment<c>& k, LdsPtr queries,
+                               int first_group, int u) {
+  const int g = first_group + u;
   for (int i = 0; i < kGroupDim; ++i) {
     for (int h = 0; h < c.block_h; ++h) {
       const float q = read_bf16(queries + 2 * ((g * kGroupDim + i) * c.block_h + h));
@@ -120,9 +143,9 @@ MLA_DEVICE void settle(StripScores<c>&, KeyFragment<c>&) {}
 // The same without other waves, done at once.
 template <Config c>
 MLA_DEVICE void multiply_alone(StripScores<c>& s, const KeyFragment<c>& k, LdsPtr queries, int g) {
-  begin_multiply<c>(s, k, queries, g);
+  begin_multiply<c>(s, k, queries, g, 0);
 }
-// Whether dequantise_words<c, false>() may have been wrong about the strip.
+// Whether prepare_keys() may have been wrong about the strip.
 template <Config c>
 MLA_DEVICE bool needs_care(const RawStrip<c>& raw, const StripScores<c>& s) {
   for (int r = 0; r < c.mfma; ++r) {

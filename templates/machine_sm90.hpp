@@ -166,6 +166,8 @@ MLA_DEVICE void stream_16_if(bool wanted, uint4& v, GlobalPtr p) {
 // would make the other loads wait where it ends.
 static __device__ uint4 no_row[kRowBytes / 16];
 MLA_DEVICE GlobalPtr row_of_zeros() { return reinterpret_cast<GlobalPtr>(no_row); }
+static __device__ uint2 ones_as_scales = {0x7f7f7f7fu, 0x007f7f7fu};
+MLA_DEVICE GlobalPtr scales_of_one() { return reinterpret_cast<GlobalPtr>(&ones_as_scales); }
 // Global memory to LDS, past the registers; without `there` the bytes become 0 and nothing is read.
 template <int kBytes>
 MLA_DEVICE void copy_to_lds(LdsPtr to, GlobalPtr from, bool there) {

@@ -11,7 +11,7 @@
 // consecutive columns of each run, 4 * width columns long, which lets it load 16 bytes at a time.
 // Lane layouts: PTX ISA, "matrix fragments for mma.m16n8k16" and "ldmatrix".
 
-#include "machine_sm90.hpp"
+#include "machine_sm90_halves.hpp"
 
 namespace mla {
 
@@ -52,7 +52,8 @@ MLA_DEVICE constexpr int operand_width(bool rope) {
 // One scope as a wave reads it for one token.
 struct ScopeView {
   GlobalPtr cache;
-  GlobalPtr indices;  // of this token
+  GlobalPtr indices;  // of all tokens
+  int first;          // of this token's
   int length;
   long long page_stride;
   int page_size;
@@ -69,7 +70,8 @@ MLA_DEVICE ScopeView open_scope(const CacheScope& scope, int token) {
     last = scope.indptr[token + 1];
   }
   v.cache = scope.cache;
-  v.indices = reinterpret_cast<GlobalPtr>(scope.indices + first);
+  v.indices = reinterpret_cast<GlobalPtr>(scope.indices);
+  v.first = first;
   v.length = last - first;
   v.page_stride = scope.page_stride;
   v.page_size = scope.page_size;
@@ -89,7 +91,7 @@ struct RawStrip {
   GlobalPtr rows[2];  // where the words came from, for scrub()
   unsigned keys;      // one bit for each row that is there
   unsigned nan;       // bit 7 of a byte set: dequantise() met an OCP NaN
-  bool large;         // some scale of the strip is_large()
+  bool large;         // some scale of the strip is_large(); where keys become f16, far_scales()
   Fp8Format format;   // the same for the whole strip
   LdsPtr staged;      // where direct loads put the strip
 };
@@ -101,7 +103,7 @@ using Slots = int;
 template <Config c>
 MLA_DEVICE Slots<c> load_slots(const ScopeView& scope, int position) {
   const int p = position + lane_id() % 16;
-  return read_slot(scope.indices + 4ll * p, p >= 0 && p < scope.length);
+  return read_slot(scope.indices + 4ll * (scope.first + p), p >= 0 && p < scope.length);
 }
 
 // Where a lane's 16 bytes of group g lie in a row of 576 bytes; RoPE's group has 32.
@@ -130,12 +132,36 @@ MLA_DEVICE uint4 load_run(GlobalPtr group, int i) {
   }
 }
 
+// Where the row of a slot lies.
+struct RowPlace {
+  GlobalPtr row;
+  GlobalPtr scales;
+};
+MLA_DEVICE RowPlace place_of(const ScopeView& scope, int slot, bool there) {
+  int page, in_page;
+  if ((scope.page_size & (scope.page_size - 1)) == 0) {
+    page = slot >> (__ffs(scope.page_size) - 1);
+    in_page = slot & (scope.page_size - 1);
+  } else {
+    page = static_cast<int>(static_cast<unsigned>(slot) / static_cast<unsigned>(scope.page_size));
+    in_page = slot - page * scope.page_size;
+  }
+  const GlobalPtr base = scope.cache + page * scope.page_stride;
+  return {there ? base + in_page * kRowBytes : row_of_zeros(),
+          there ? base + scope.page_size * kRowBytes + in_page * kScaleBytes : scales_of_one()};
+}
+
+// Whether unit u of the groups that a wave gathers is RoPE, which none but the last can be.
+template <Config c>
+MLA_DEVICE bool is_rope(int first_group, int u) {
+  return u == gathered_groups(c) - 1 && first_group + u == kGroups - 1;
+}
 template <Config c>
 MLA_DEVICE void load_words(RawStrip<c>& raw, int r, int first_group) {
   MLA_UNROLL for (int u = 0; u < RawStrip<c>::kUnits; ++u) {
     const GlobalPtr group = raw.rows[r] + (first_group + u) * kGroupDim;
     raw.words[u][r][0] = load_run<c>(group, 0);
-    if (first_group + u == kGroups - 1) raw.words[u][r][1] = load_run<c>(group, 1);
+    if (is_rope<c>(first_group, u)) raw.words[u][r][1] = load_run<c>(group, 1);
   }
 }
 
@@ -149,26 +175,13 @@ MLA_DEVICE void gather(RawStrip<c>& raw, const ScopeView& scope, Slots<c> slot, 
   raw.nan = 0;
   raw.format = scope.format;
   raw.staged = staging;
-  const bool pow2 = (scope.page_size & (scope.page_size - 1)) == 0;
-  const int shift = __ffs(scope.page_size) - 1;
   // Both before the loads: an exchange would queue behind them.
   const int both[2] = {__shfl_sync(kAllLanes, slot, lane_row()),
                        __shfl_sync(kAllLanes, slot, lane_row() + 8)};
   MLA_UNROLL for (int r = 0; r < 2; ++r) {
     const bool there = (raw.keys >> (lane_row() + 8 * r) & 1u) != 0;
-    const int mine = both[r];
-    int page, in_page;
-    if (pow2) {
-      page = mine >> shift;
-      in_page = mine & (scope.page_size - 1);
-    } else {
-      page = static_cast<int>(static_cast<unsigned>(mine) / static_cast<unsigned>(scope.page_size));
-      in_page = mine - page * scope.page_size;
-    }
-    const GlobalPtr base = scope.cache + page * scope.page_stride;
-    const GlobalPtr row = there ? base + in_page * kRowBytes : row_of_zeros();
-    const GlobalPtr scales =
-        there ? base + scope.page_size * kRowBytes + in_page * kScaleBytes : row_of_zeros();
+    const RowPlace place = place_of(scope, both[r], there);
+    const GlobalPtr row = place.row, scales = place.scales;
     if constexpr (!Shape<c>::kDirect || Shape<c>::kRopeHeld) {
       raw.scales[r] = stream_8(scales);
     } else {
@@ -219,8 +232,14 @@ MLA_DEVICE void fetch(RawStrip<c>& raw) {
         lds_read<uint2>(staged_scales<c>(raw.staged, r));
   }
   // Not the eighth byte, which is nobody's and may be anything.
-  raw.large = any_lane(is_large(raw.scales[0].x | raw.scales[1].x |
-                                ((raw.scales[0].y | raw.scales[1].y) & 0x00ffffffu)));
+  if constexpr (c.wave_split == WaveSplit::weights || c.wave_split == WaveSplit::blocks) {
+    raw.large = any_lane((far_scales(raw.scales[0].x) | far_scales(raw.scales[1].x) |
+                          far_scales(raw.scales[0].y & 0x00ffffffu | 0x7f000000u) |
+                          far_scales(raw.scales[1].y & 0x00ffffffu | 0x7f000000u)) != 0);
+  } else {
+    raw.large = any_lane(is_large(raw.scales[0].x | raw.scales[1].x |
+                                  ((raw.scales[0].y | raw.scales[1].y) & 0x00ffffffu)));
+  }
 }
 
 // Keeps the optimizer from holding on to what it has already made of the strip: at_use dequantises
@@ -271,6 +290,11 @@ MLA_DEVICE bool has_bad_scale(const RawStrip<c>& raw) {
   const uint2 a = nan_scales(raw.scales[0]), b = nan_scales(raw.scales[1]);
   return (a.x | a.y | b.x | b.y) != 0;
 }
+template <Config c>
+MLA_DEVICE unsigned scale_byte(const RawStrip<c>& raw, int r, int g) {
+  return __byte_perm(g < 4 ? raw.scales[r].x : raw.scales[r].y, 0,
+                     0x4440u | static_cast<unsigned>(g % 4));
+}
 // The scale byte of row r and group g in both halves of a word.
 template <Config c>
 MLA_DEVICE unsigned scale_byte_twice(const RawStrip<c>& raw, int r, int g) {
@@ -293,7 +317,8 @@ MLA_DEVICE bool has_nan(const RawStrip<c>& raw, int first_group) {
     const int g = first_group + u;
     MLA_UNROLL for (int r = 0; r < 2; ++r) {
       found |= nan_of(raw_words<c>(raw, u, g, r, 0), g == kGroups - 1, raw.format);
-      if (g == kGroups - 1) found |= nan_of(raw_words<c>(raw, u, g, r, 1), true, raw.format);
+      if (is_rope<c>(first_group, u))
+        found |= nan_of(raw_words<c>(raw, u, g, r, 1), true, raw.format);
     }
   }
   return any_lane(found != 0 || has_bad_scale<c>(raw));
@@ -323,7 +348,7 @@ MLA_DEVICE void scrub(RawStrip<c>& raw, int first_group) {
       const bool rope = g == kGroups - 1,
                  bad = !rope && (scale_byte_twice<c>(raw, r, g) & 255u) == 255u;
       MLA_UNROLL for (int i = 0; i < 2; ++i) {
-        if (i == 1 && !rope) continue;
+        if (i == 1 && !is_rope<c>(first_group, u)) continue;
         const uint4 w = raw_words<c>(raw, u, g, r, i);
         const auto clean = [&](unsigned word) MLA_LAMBDA {
           return bad ? 0u : without_nan(word, rope, raw.format);

@@ -16,13 +16,29 @@ MLA_DEVICE void begin_accumulate(HeadColumns<c>& o, LdsPtr tile, LdsPtr weights,
   const int first = TeamShape<c>::kTeams == 1 ? 0 : wave / 4 * TeamShape<c>::kBlocks;
   const Operand a = operand_at(tile + static_cast<unsigned>(first * c.block_k * 128),
                                c.block_k * 128, 1024, Swizzle::of_128);
+  const bool rope = TeamShape<c>::kTeams == 1 || wave / 4 == TeamShape<c>::kTeams - 1;
   const Operand b = operand_at(weights, kLeading, kStride, kWeightSwizzle<c>);
+  const Operand rope_weights =
+      operand_at(weights + kRopeWeights<c>, kLeading, kStride, kWeightSwizzle<c>);
+  const auto at = [](const Operand& o, int step)
+                      MLA_LAMBDA { return descriptor(o, step * static_cast<int>(kRow)); };
   matrix_fence();
+  constexpr int kLast = TeamShape<c>::kBlocks - 1;
+  const auto columns = [&](int block, int step)
+                           MLA_LAMBDA { return descriptor(a, block * c.block_k * 8 + step * 128); };
   MLA_UNROLL for (int step = 0; step < c.block_k / 16; ++step) {
-    MLA_UNROLL for (int block = 0; block < TeamShape<c>::kBlocks; ++block) {
-      wgmma_lds<c.block_h>(o.v[block], descriptor(a, block * c.block_k * 8 + step * 128),
-                           descriptor(b, step * static_cast<int>(kRow)));
-    }
+    MLA_UNROLL for (int block = 0; block < kLast; ++block)
+        wgmma_lds<c.block_h, MatrixType::f16, true, true>(o.v[block], columns(block, step),
+                                                          at(b, step));
+  }
+  if (rope) {
+    MLA_UNROLL for (int step = 0; step < c.block_k / 16; ++step)
+        wgmma_lds<c.block_h, MatrixType::bf16, true, true>(o.v[kLast], columns(kLast, step),
+                                                           at(rope_weights, step));
+  } else {
+    MLA_UNROLL for (int step = 0; step < c.block_k / 16; ++step)
+        wgmma_lds<c.block_h, MatrixType::f16, true, true>(o.v[kLast], columns(kLast, step),
+                                                          at(b, step));
   }
   matrix_commit();
 }

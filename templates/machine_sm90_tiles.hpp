@@ -48,13 +48,12 @@ MLA_DEVICE GroupWords take_words(const RawStrip<c>& raw, int first_group, int u)
   GroupWords words;
   MLA_UNROLL for (int r = 0; r < 2; ++r) {
     words.v[r][0] = raw_words<c>(raw, u, g, r, 0);
-    if (g == kGroups - 1) words.v[r][1] = raw_words<c>(raw, u, g, r, 1);
+    if (is_rope<c>(first_group, u)) words.v[r][1] = raw_words<c>(raw, u, g, r, 1);
   }
   return words;
 }
-// Group g of the strip as bf16. NaN bytes come out as numbers, and are told to needs_scrub() and
-// needs_care(). kMayBeLarge: without it a strip that is large comes out wrong.
-template <Config c, bool kMayBeLarge = true>
+// Group g of the strip as bf16. NaN bytes come out as numbers, and are told to needs_scrub().
+template <Config c>
 MLA_DEVICE KeyFragment<c> dequantise_words(RawStrip<c>& raw, const GroupWords& group, int g) {
   KeyFragment<c> k;
   MLA_UNROLL for (int r = 0; r < 2; ++r) {
@@ -62,24 +61,18 @@ MLA_DEVICE KeyFragment<c> dequantise_words(RawStrip<c>& raw, const GroupWords& g
     if (g == kGroups - 1) {
       const uint4 more = group.v[r][1];
       const unsigned both[8] = {w.x, w.y, w.z, w.w, more.x, more.y, more.z, more.w};
-      // Times one: what is only moved, the compiler moves as soon as it is loaded, and so waits
-      // for.
-      const auto now = [&](int i) MLA_LAMBDA {
-        return c.wave_split == WaveSplit::weights ? multiply_bf16(both[i], 0x3f803f80u) : both[i];
-      };
-      MLA_UNROLL for (int i = 0; i < 4; ++i) k.steps[r][i] = {now(2 * i), now(2 * i + 1)};
+      MLA_UNROLL for (int i = 0; i < 4; ++i) k.steps[r][i] = {both[2 * i], both[2 * i + 1]};
       continue;
     }
     const unsigned words[4] = {w.x, w.y, w.z, w.w};
-    const unsigned factor =
-        scale_factor(scale_byte_twice<c>(raw, r, g), raw.format, kMayBeLarge && raw.large);
+    const unsigned factor = scale_factor(scale_byte_twice<c>(raw, r, g), raw.format, raw.large);
     MLA_UNROLL for (int i = 0; i < 4; ++i) {
       const uint2 wide = widen_e4m3(words[i]);
       k.steps[r][i] = {multiply_bf16(wide.x, factor), multiply_bf16(wide.y, factor)};
       if (c.wave_split != WaveSplit::heads) raw.nan |= (words[i] & 0x7f7f7f7fu) + 0x01010101u;
     }
   }
-  if (kMayBeLarge && raw.large && g != kGroups - 1) {
+  if (raw.large && g != kGroups - 1) {
     MLA_UNROLL for (int r = 0; r < 2; ++r) {
       const unsigned factor = large_scale_factor(scale_byte_twice<c>(raw, r, g));
       MLA_UNROLL for (uint2& s : k.steps[r])

@@ -53,10 +53,12 @@ struct OwnHeads {
 template <Config c>
 struct StripScores {
   float v[c.block_h / 2];  // [eight heads][key lane_row(), the same + 8][head 2 lane_part(), next]
+  int lift[2];             // of the keys lane_row() and lane_row() + 8
 };
 template <Config c>
 struct OwnScores {
   float v[OwnHeads<c>::kHeads / 2];
+  int lift[2];
 };
 template <Config c>
 struct HeadColumns {
@@ -85,6 +87,7 @@ MLA_DEVICE void set_part(AllHeads<c>& all, int share, const OwnHeads<c>& own) {
 template <Config c>
 MLA_DEVICE void clear(StripScores<c>& s) {
   MLA_UNROLL for (float& x : s.v) x = 0;
+  s.lift[0] = s.lift[1] = 0;
 }
 template <Config c>
 MLA_DEVICE void clear(HeadColumns<c>& o) {
@@ -99,25 +102,135 @@ MLA_DEVICE void multiply(HeadColumns<c>& o, const AllHeads<c>& factor) {
 
 // ---- scores ----
 
-// Queries as operand B: eight groups, a head 128 bytes, swizzled; the columns of a group in the
-// order in which lanes hold those of the keys. Rows past the last head repeat it.
+// The largest of a number below 256 that each lane of the workgroup has.
+MLA_DEVICE unsigned largest_of_workgroup(unsigned mine) {
+  unsigned bound = 0;
+  MLA_ROLLED for (unsigned bit = 128; bit != 0; bit /= 2) {
+    if (__syncthreads_or(mine >= bound + bit)) bound += bit;
+  }
+  return bound;
+}
+// Queries as an operand: eight groups, a head 128 bytes, swizzled, NoPE in f16; the columns of a
+// group in the order in which lanes hold those of the keys, or with WaveSplit::blocks in their own.
+// Rows past the last head repeat it.
 template <Config c>
-MLA_DEVICE void share_queries(const void* q, long long head_stride, int heads, LdsPtr region,
-                              int wave) {
+MLA_DEVICE float share_queries(const void* q, long long head_stride, int heads, LdsPtr region,
+                               int wave) {
   // A thread takes the same four columns of every so manieth head.
   constexpr unsigned kQuads = kHeadDim / 4, kStep = c.waves * kLanes / kQuads;
   const unsigned thread = static_cast<unsigned>(wave * kLanes + lane_id()), quad = thread % kQuads;
   const unsigned g = quad / 16, i = quad / 4 % 4, part = quad % 4;
   const unsigned width = static_cast<unsigned>(operand_width<c>(g == kGroups - 1));
-  const unsigned column = (4 * i / width * 4 + part) * width + 4 * i % width;
+  const unsigned column = c.wave_split == WaveSplit::blocks
+                              ? 4 * (quad % 16)
+                              : (4 * i / width * 4 + part) * width + 4 * i % width;
   const GlobalPtr from = static_cast<GlobalPtr>(q) + 2 * (g * kGroupDim + column);
-  MLA_UNROLL for (unsigned n = 0; n < c.block_h / kStep; ++n) {
+  const auto read = [&](unsigned n) MLA_LAMBDA {
     const unsigned head = n * kStep + thread / kQuads, last = static_cast<unsigned>(heads - 1);
-    const uint2 four = global_read<uint2>(from + 2 * head_stride * (head < last ? head : last));
+    return global_read<uint2>(from + 2 * head_stride * (head < last ? head : last));
+  };
+  const auto write = [&](unsigned n, uint2 four) MLA_LAMBDA {
+    const unsigned head = n * kStep + thread / kQuads;
     const LdsPtr row = region + g * c.block_h * 128 + head * 128;
+    if (g != kGroups - 1) four = {bf16_to_f16(four.x), bf16_to_f16(four.y)};
+    if constexpr (c.wave_split == WaveSplit::blocks) {
+      lds_write(row + (8 * (quad % 16) ^ head % 8 * 16), four);
+      return;
+    }
     lds_write(row + ((32 * i + 4 * part) ^ head % 8 * 16), four.x);
     lds_write(row + ((32 * i + 16 + 4 * part) ^ head % 8 * 16), four.y);
+  };
+  unsigned large = 0;  // bit 15 of each half whose magnitude is 2^15 or more
+  MLA_UNROLL for (unsigned n = 0; n < c.block_h / kStep; ++n) {
+    const uint2 four = read(n);
+    large |= ((four.x & 0x7fff7fffu) + 0x39003900u) | ((four.y & 0x7fff7fffu) + 0x39003900u);
+    write(n, four);
   }
+  publish_to_matrix_unit();
+  if (__syncthreads_or((large & 0x80008000u) != 0) == 0) return 1;
+
+  unsigned exponent = 0;
+  MLA_ROLLED for (unsigned n = 0; n < c.block_h / kStep; ++n) {
+    const uint2 four = read(n);
+    MLA_UNROLL for (const unsigned pair : {four.x, four.y}) {
+      exponent = max(exponent, max(pair >> 7 & 255u, pair >> 23 & 255u));
+    }
+  }
+  // The largest comes to lie between 2^14 and 2^15.
+  const int shrunk = static_cast<int>(largest_of_workgroup(exponent)) - (127 + 14);
+  const unsigned factor = pack_bf16(power_of_2(-shrunk), power_of_2(-shrunk));
+  MLA_ROLLED for (unsigned n = 0; n < c.block_h / kStep; ++n) {
+    const uint2 four = read(n);
+    write(n, {multiply_bf16(four.x, factor), multiply_bf16(four.y, factor)});
+  }
+  publish_to_matrix_unit();
+  barrier();
+  return power_of_2(shrunk);
+}
+// Group `first_group + u` of the strip, NoPE in f16, which keeps NaN, RoPE in bf16.
+template <Config c>
+MLA_DEVICE KeyFragment<c> prepare_keys(const RawStrip<c>& raw, const GroupWords& group,
+                                       int first_group, int u) {
+  const int g = first_group + u;
+  KeyFragment<c> k;
+  MLA_UNROLL for (int r = 0; r < 2; ++r) {
+    const uint4 w = group.v[r][0];
+    if (is_rope<c>(first_group, u)) {
+      // Times one: what is only moved, the compiler moves as soon as it is loaded, and so waits
+      // for.
+      const uint4 more = group.v[r][1];
+      const unsigned both[8] = {w.x, w.y, w.z, w.w, more.x, more.y, more.z, more.w};
+      MLA_UNROLL for (int i = 0; i < 4; ++i) k.steps[r][i] = {
+          multiply_bf16(both[2 * i], 0x3f803f80u), multiply_bf16(both[2 * i + 1], 0x3f803f80u)};
+      continue;
+    }
+    const unsigned factor = scale_f16(g < 4 ? raw.scales[r].x : raw.scales[r].y, g);
+    const unsigned words[4] = {w.x, w.y, w.z, w.w};
+    MLA_UNROLL for (int i = 0; i < 4; ++i) {
+      const uint2 wide = e4m3_to_f16(words[i]);
+      k.steps[r][i] = {multiply_f16(wide.x, factor), multiply_f16(wide.y, factor)};
+    }
+  }
+  return k;
+}
+// Of a strip that was scrubbed: brings each key's largest scale to where f16 has room for it.
+template <Config c>
+MLA_DEVICE void find_lift(RawStrip<c>& raw, int (&lift)[2]) {
+  MLA_UNROLL for (int r = 0; r < 2; ++r) {
+    unsigned largest = 0;
+    MLA_ROLLED for (int g = 0; g < kGroups - 1; ++g) largest =
+        max(largest, scale_byte<c>(raw, r, g));
+    lift[r] = lift_of(largest);
+    unsigned long long lowered = 0;
+    MLA_ROLLED for (int g = 0; g < kGroups - 1; ++g) {
+      const int byte = static_cast<int>(scale_byte<c>(raw, r, g)) - lift[r];
+      lowered |= static_cast<unsigned long long>(byte < 0 ? 0 : byte) << 8 * g;
+    }
+    raw.scales[r] = {static_cast<unsigned>(lowered), static_cast<unsigned>(lowered >> 32)};
+  }
+  raw.large = true;  // bytes from 128 to kFarthest are still there
+}
+template <Config c>
+MLA_DEVICE KeyFragment<c> prepare_with_care(RawStrip<c>& raw, const GroupWords& group,
+                                            const int (&lift)[2], int first_group, int u) {
+  KeyFragment<c> k = dequantise_words<c>(raw, group, first_group + u);
+  MLA_UNROLL for (int r = 0; r < 2; ++r) {
+    const unsigned drop = pack_bf16(power_of_2(-lift[r]), power_of_2(-lift[r]));
+    MLA_UNROLL for (uint2& w : k.steps[r]) {
+      if (first_group + u == kGroups - 1) {
+        w = {multiply_bf16(w.x, drop), multiply_bf16(w.y, drop)};
+      } else {
+        w = {bf16_to_f16(w.x), bf16_to_f16(w.y)};
+      }
+    }
+  }
+  return k;
+}
+template <Config c>
+MLA_DEVICE void lift(OwnScores<c>& s, float scale) {
+  if (!any_lane((s.lift[0] | s.lift[1]) != 0)) return;
+  MLA_UNROLL for (int i = 0; i < OwnHeads<c>::kHeads / 2; ++i) s.v[i] +=
+      static_cast<float>(s.lift[i / 2 % 2]) / scale;
 }
 // The column of a group that lies at `place` of its 64 in the tile: the order in which a lane's
 // fragment is multiplied is kept in the tile, so that the same registers serve both.
@@ -145,28 +258,43 @@ MLA_DEVICE void keep_keys(LdsPtr tile, int strip, int g, const KeyFragment<c>& k
 }
 // scores += K Q^T over one group of 64 columns. `k` is read until settle() has been called for it.
 template <Config c>
-MLA_DEVICE void begin_multiply(StripScores<c>& s, const KeyFragment<c>& k, LdsPtr queries, int g) {
+MLA_DEVICE void begin_multiply(StripScores<c>& s, const KeyFragment<c>& k, LdsPtr queries,
+                               int first_group, int u) {
+  const int g = first_group + u;
   const Operand b = operand_at(queries, 16, 1024, Swizzle::of_128);
+  const auto step = [&](int i) MLA_LAMBDA { return descriptor(b, g * c.block_h * 8 + 2 * i); };
   matrix_fence();
-  MLA_UNROLL for (int i = 0; i < 4; ++i) {
-    wgmma_registers<c.block_h>(s.v, operand_a<c>(k, i), descriptor(b, g * c.block_h * 8 + 2 * i));
+  if (is_rope<c>(first_group, u)) {
+    MLA_UNROLL for (int i = 0; i < 4; ++i)
+        wgmma_registers<c.block_h, MatrixType::bf16>(s.v, operand_a<c>(k, i), step(i));
+  } else {
+    MLA_UNROLL for (int i = 0; i < 4; ++i)
+        wgmma_registers<c.block_h, MatrixType::f16>(s.v, operand_a<c>(k, i), step(i));
   }
   matrix_commit();
 }
-// The same by this warp's own instruction, which has rows and results in the same lanes.
+// The same by this warp's own instruction, which has rows and results in the same lanes, with what
+// is missing of the keys' size.
 template <Config c>
 MLA_DEVICE void multiply_alone(StripScores<c>& s, const KeyFragment<c>& k, LdsPtr queries, int g) {
   const LdsPtr head = queries + g * c.block_h * 128 + lane_row() * 128;
-  MLA_UNROLL for (int i = 0; i < 4; ++i) {
-    const uint4 a = operand_a<c>(k, i);
-    MLA_UNROLL for (int t = 0; t < c.block_h / 8; ++t) {
+  const bool rope = g == kGroups - 1;
+  MLA_UNROLL for (int t = 0; t < c.block_h / 8; ++t) {
+    float sum[4] = {0, 0, 0, 0};
+    MLA_UNROLL for (int i = 0; i < 4; ++i) {
+      const uint4 a = operand_a<c>(k, i);
       const auto word = [&](int byte) MLA_LAMBDA {
         return lds_read<unsigned>(head + t * 1024 +
                                   (static_cast<unsigned>(32 * i + byte + 4 * lane_part()) ^
                                    static_cast<unsigned>(lane_row() * 16)));
       };
-      mma(s.v + 4 * t, a, word(0), word(16));
+      if (rope) {
+        mma(sum, a, word(0), word(16));
+      } else {
+        mma_f16(sum, a, word(0), word(16));
+      }
     }
+    MLA_UNROLL for (int i = 0; i < 4; ++i) s.v[4 * t + i] += sum[i] * power_of_2(s.lift[i / 2]);
   }
 }
 // Waits until at most kPending of what begin_multiply() began are under way, `k` not among them.
@@ -182,11 +310,10 @@ MLA_DEVICE void settle(StripScores<c>& s, KeyFragment<c>& k) {
 }
 template <Config c>
 MLA_DEVICE bool needs_care(const RawStrip<c>& raw, const StripScores<c>& s) {
-  if (raw.large) return true;
-  bool nan = has_bad_scale<c>(raw);
+  if (raw.large || raw.format != Fp8Format::ocp) return true;
+  bool nan = false;
   MLA_UNROLL for (float x : s.v) nan |= x != x;
-  if (raw.format != Fp8Format::ocp) return any_lane(nan) || has_nan<c>(raw, 0);
-  return any_lane(nan || (raw.nan & 0x80808080u) != 0);
+  return any_lane(nan);
 }
 // What the sharers of a strip scored of each other's heads goes through LDS, `region` being that of
 // the tile; the caller puts a barrier between the two.
@@ -205,6 +332,7 @@ MLA_DEVICE void send_scores(LdsPtr region, const StripScores<c>& s, int wave, in
 template <Config c>
 MLA_DEVICE void receive_scores(LdsPtr region, const StripScores<c>& s, OwnScores<c>& own, int wave,
                                int share) {
+  MLA_UNROLL for (int r = 0; r < 2; ++r) own.lift[r] = s.lift[r];
   if constexpr (sharers(c) == 1) {
     MLA_UNROLL for (int i = 0; i < c.block_h / 2; ++i) own.v[i] = s.v[i];
     return;
@@ -280,24 +408,31 @@ MLA_DEVICE LdsPtr weight_at(LdsPtr weights, int key, int head) {
   const unsigned byte = static_cast<unsigned>(key * c.block_h * 2 + head * 2);
   return weights + (byte ^ (byte >> 3 & static_cast<unsigned>((c.block_h / 8 - 1) * 16)));
 }
-// exp2(score * scale - offset) as bf16 into the weights of the tile. The lane's share of `sum`
-// grows by what bf16 kept, that of `exact` by the whole.
+// Where the weights of RoPE's columns lie: in bf16 behind those of NoPE's, which are in f16.
+template <Config c>
+constexpr unsigned kRopeWeights = c.block_k* c.block_h * 2;
+// exp2(score * scale - offset), rounded to bf16, into the weights of the tile. The lane's share of
+// `sum` grows by what bf16 kept, that of `exact` by the whole.
 template <Config c>
 MLA_DEVICE void weigh(const OwnScores<c>& s, float scale, const OwnHeads<c>& offset,
                       OwnHeads<c>& sum, OwnHeads<c>& exact, LdsPtr weights, int strip, int share) {
   const int lane = here(lane_id());
+  const float drops[2] = {power_of_2(-s.lift[0]), power_of_2(-s.lift[1])};
   MLA_UNROLL for (int i = 0; i < OwnHeads<c>::kHeads / 2; i += 2) {
     const int head = i / 4 * 2;
+    const float drop = drops[i / 2 % 2];
     const float low = exp2_fast(fmaf(s.v[i], scale, -offset.v[head]));
     const float high = exp2_fast(fmaf(s.v[i + 1], scale, -offset.v[head + 1]));
     const unsigned pair = pack_bf16(low, high);
-    exact.v[head] += low;
-    exact.v[head + 1] += high;
-    sum.v[head] += __uint_as_float(pair << 16);
-    sum.v[head + 1] += __uint_as_float(pair & 0xffff0000u);
-    lds_write(weight_at<c>(weights, strip * 16 + i / 2 % 2 * 8 + lane / 4,
-                           share * OwnHeads<c>::kHeads + i / 4 * 8 + lane % 4 * 2),
-              pair);
+    const float kept_low = low_bf16(pair), kept_high = high_bf16(pair);
+    exact.v[head] = fmaf(low, drop, exact.v[head]);
+    exact.v[head + 1] = fmaf(high, drop, exact.v[head + 1]);
+    sum.v[head] = fmaf(kept_low, drop, sum.v[head]);
+    sum.v[head + 1] = fmaf(kept_high, drop, sum.v[head + 1]);
+    const LdsPtr to = weight_at<c>(weights, strip * 16 + i / 2 % 2 * 8 + lane / 4,
+                                   share * OwnHeads<c>::kHeads + i / 4 * 8 + lane % 4 * 2);
+    lds_write(to, pack_f16(kept_low, kept_high));
+    lds_write(to + kRopeWeights<c>, pair);
   }
 }
 

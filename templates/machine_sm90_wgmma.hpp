@@ -41,81 +41,103 @@ MLA_DEVICE unsigned long long descriptor(const Operand& o, int chunks_on) {
   return d;
 }
 
+enum class MatrixType { bf16, f16 };
+
+// The shapes by their lists of results, a constraint and a placeholder for each.
+#define MLA_D4(d) "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+#define MLA_D8(d) MLA_D4(d), MLA_D4((d + 4))
+#define MLA_D16(d) MLA_D8(d), MLA_D8((d + 8))
+#define MLA_D32(d) MLA_D16(d), MLA_D16((d + 16))
+#define MLA_D96(d) MLA_D32(d), MLA_D32((d + 32)), MLA_D32((d + 64))
+#define MLA_P4 "%0, %1, %2, %3"
+#define MLA_P8 MLA_P4 ", %4, %5, %6, %7"
+#define MLA_P16 MLA_P8 ", %8, %9, %10, %11, %12, %13, %14, %15"
+#define MLA_P32 \
+  MLA_P16 ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+#define MLA_P96                                                                                  \
+  MLA_P32                                                                                        \
+  ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, " \
+  "%50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, %64, %65, %66, %67, "   \
+  "%68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, %80, %81, %82, %83, %84, %85, "   \
+  "%86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
+#define MLA_WGMMA(n, types, results, operands) \
+  "wgmma.mma_async.sync.aligned.m64n" n "k16.f32." types " {" results "}, " operands ";"
+
 // d (64 x N) += A (64 x 16) B (16 x N); A four registers.
-template <int N>
+template <int N, MatrixType kType>
 MLA_DEVICE void wgmma_registers(float* d, const uint4& a, unsigned long long b) {
-  if constexpr (N == 8) {
-    asm volatile(
-        "wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
-        "%8, 1, 1, 1, 0;"
-        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-        : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "l"(b));
-  } else if constexpr (N == 16) {
-    asm volatile(
-        "wgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16 {%0, %1, %2, %3, %4, %5, %6, %7}, "
-        "{%8, %9, %10, %11}, %12, 1, 1, 1, 0;"
-        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]),
-          "+f"(d[7])
-        : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "l"(b));
-  } else if constexpr (N == 32) {
-    asm volatile(
-        "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 {%0, %1, %2, %3, %4, %5, %6, %7, "
-        "%8, %9, %10, %11, %12, %13, %14, %15}, {%16, %17, %18, %19}, %20, 1, 1, 1, 0;"
-        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]),
-          "+f"(d[7]), "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]),
-          "+f"(d[14]), "+f"(d[15])
-        : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "l"(b));
-  } else {
-    static_assert(N == 64);
-    asm volatile(
-        "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {%0, %1, %2, %3, %4, %5, %6, %7, "
-        "%8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, "
-        "%26, %27, %28, %29, %30, %31}, {%32, %33, %34, %35}, %36, 1, 1, 1, 0;"
-        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]),
-          "+f"(d[7]), "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]),
-          "+f"(d[14]), "+f"(d[15]), "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]),
-          "+f"(d[21]), "+f"(d[22]), "+f"(d[23]), "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]),
-          "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31])
-        : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "l"(b));
+#define MLA_A_B "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "l"(b)
+#define MLA_SHAPES(types)                                                                 \
+  if constexpr (N == 8) {                                                                 \
+    asm volatile(MLA_WGMMA("8", types, MLA_P4, "{%4, %5, %6, %7}, %8, 1, 1, 1, 0")        \
+                 : MLA_D4(d)                                                              \
+                 : MLA_A_B);                                                              \
+  } else if constexpr (N == 16) {                                                         \
+    asm volatile(MLA_WGMMA("16", types, MLA_P8, "{%8, %9, %10, %11}, %12, 1, 1, 1, 0")    \
+                 : MLA_D8(d)                                                              \
+                 : MLA_A_B);                                                              \
+  } else if constexpr (N == 32) {                                                         \
+    asm volatile(MLA_WGMMA("32", types, MLA_P16, "{%16, %17, %18, %19}, %20, 1, 1, 1, 0") \
+                 : MLA_D16(d)                                                             \
+                 : MLA_A_B);                                                              \
+  } else {                                                                                \
+    static_assert(N == 64);                                                               \
+    asm volatile(MLA_WGMMA("64", types, MLA_P32, "{%32, %33, %34, %35}, %36, 1, 1, 1, 0") \
+                 : MLA_D32(d)                                                             \
+                 : MLA_A_B);                                                              \
   }
+  if constexpr (kType == MatrixType::f16) {
+    MLA_SHAPES("f16.f16")
+  } else {
+    MLA_SHAPES("bf16.bf16")
+  }
+#undef MLA_SHAPES
+#undef MLA_A_B
 }
-// The same with A and B in LDS, the rows of A and the columns of B each contiguous.
-template <int N>
+// The same with A and B in LDS. kTransposed: of an operand that lies with its rows (A) or columns
+// (B) contiguous, rather than the contraction.
+template <int N, MatrixType kType, bool kTransposedA, bool kTransposedB>
 MLA_DEVICE void wgmma_lds(float* d, unsigned long long a, unsigned long long b) {
-  if constexpr (N == 8) {
-    asm volatile(
-        "wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 {%0, %1, %2, %3}, %4, %5, 1, 1, 1, "
-        "1, 1;"
-        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-        : "l"(a), "l"(b));
-  } else if constexpr (N == 16) {
-    asm volatile(
-        "wgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16 {%0, %1, %2, %3, %4, %5, %6, %7}, "
-        "%8, %9, 1, 1, 1, 1, 1;"
-        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]),
-          "+f"(d[7])
-        : "l"(a), "l"(b));
-  } else if constexpr (N == 32) {
-    asm volatile(
-        "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 {%0, %1, %2, %3, %4, %5, %6, %7, "
-        "%8, %9, %10, %11, %12, %13, %14, %15}, %16, %17, 1, 1, 1, 1, 1;"
-        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]),
-          "+f"(d[7]), "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]),
-          "+f"(d[14]), "+f"(d[15])
-        : "l"(a), "l"(b));
-  } else {
-    static_assert(N == 64);
-    asm volatile(
-        "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {%0, %1, %2, %3, %4, %5, %6, %7, "
-        "%8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, "
-        "%26, %27, %28, %29, %30, %31}, %32, %33, 1, 1, 1, 1, 1;"
-        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]),
-          "+f"(d[7]), "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]),
-          "+f"(d[14]), "+f"(d[15]), "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]),
-          "+f"(d[21]), "+f"(d[22]), "+f"(d[23]), "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]),
-          "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31])
-        : "l"(a), "l"(b));
+#define MLA_A_B "l"(a), "l"(b), "n"(kTransposedA), "n"(kTransposedB)
+#define MLA_SHAPES(types)                                                                         \
+  if constexpr (N == 8) {                                                                         \
+    asm volatile(MLA_WGMMA("8", types, MLA_P4, "%4, %5, 1, 1, 1, %6, %7") : MLA_D4(d) : MLA_A_B); \
+  } else if constexpr (N == 16) {                                                                 \
+    asm volatile(MLA_WGMMA("16", types, MLA_P8, "%8, %9, 1, 1, 1, %10, %11")                      \
+                 : MLA_D8(d)                                                                      \
+                 : MLA_A_B);                                                                      \
+  } else if constexpr (N == 32) {                                                                 \
+    asm volatile(MLA_WGMMA("32", types, MLA_P16, "%16, %17, 1, 1, 1, %18, %19")                   \
+                 : MLA_D16(d)                                                                     \
+                 : MLA_A_B);                                                                      \
+  } else if constexpr (N == 64) {                                                                 \
+    asm volatile(MLA_WGMMA("64", types, MLA_P32, "%32, %33, 1, 1, 1, %34, %35")                   \
+                 : MLA_D32(d)                                                                     \
+                 : MLA_A_B);                                                                      \
+  } else {                                                                                        \
+    static_assert(N == 192);                                                                      \
+    asm volatile(MLA_WGMMA("192", types, MLA_P96, "%96, %97, 1, 1, 1, %98, %99")                  \
+                 : MLA_D96(d)                                                                     \
+                 : MLA_A_B);                                                                      \
   }
+  if constexpr (kType == MatrixType::f16) {
+    MLA_SHAPES("f16.f16")
+  } else {
+    MLA_SHAPES("bf16.bf16")
+  }
+#undef MLA_SHAPES
+#undef MLA_A_B
 }
+#undef MLA_WGMMA
+#undef MLA_D4
+#undef MLA_D8
+#undef MLA_D16
+#undef MLA_D32
+#undef MLA_D96
+#undef MLA_P4
+#undef MLA_P8
+#undef MLA_P16
+#undef MLA_P32
+#undef MLA_P96
 
 }  // namespace mla

@@ -20,6 +20,8 @@ enum class WaveSplit : int {
   heads = 2,  // the waves share the key tile, each computes its own heads
   columns = 3,  // the waves share QK by keys and PV by output columns; scores are exchanged
   weights = 4,  // the same, but each wave weighs its own keys, and the weights are exchanged
+  blocks = 5,   // the waves fill the key tile; half of them score half of its keys each with all
+                // heads, then multiply half of the columns with the weights of all
 };
 
 // Which tiles of its scope a split takes.
@@ -153,6 +155,7 @@ constexpr int kGroups = 8;
 constexpr int kRowBytes = 576;
 constexpr int kScaleBytes = 8;
 constexpr int kStatistics = 3;  // floats a query row and split, in the workspace
+constexpr int kTeams = 2;       // of waves, with WaveSplit::blocks
 
 // Workgroups along the split dimension.
 MLA_HOST_DEVICE constexpr int total_splits(const Splits& s, bool has_extra) {
@@ -194,11 +197,17 @@ MLA_HOST_DEVICE constexpr int threads(const ReduceConfig& c, int lanes) { return
 // one group of matrix instructions covers. These say how many of each a wave works on.
 MLA_HOST_DEVICE constexpr int strips_per_tile(const Config& c) { return c.block_k / c.mfma; }
 MLA_HOST_DEVICE constexpr int head_tiles(const Config& c) {
-  return c.block_h / c.mfma / (c.wave_split == WaveSplit::heads ? c.waves : 1);
+  return c.block_h / c.mfma /
+         (c.wave_split == WaveSplit::heads    ? c.waves
+          : c.wave_split == WaveSplit::blocks ? c.waves / kTeams
+                                              : 1);
 }
 MLA_HOST_DEVICE constexpr int panel_columns(const Config& c) { return 4 * c.mfma; }
 MLA_HOST_DEVICE constexpr int panels(const Config& c) {
-  return kHeadDim / panel_columns(c) / (c.wave_split == WaveSplit::columns ? c.waves : 1);
+  return kHeadDim / panel_columns(c) /
+         (c.wave_split == WaveSplit::columns  ? c.waves
+          : c.wave_split == WaveSplit::blocks ? kTeams
+                                              : 1);
 }
 // Strips that a wave gathers of each tile; with fewer strips than waves, several waves share one
 // strip by groups.
@@ -250,16 +259,26 @@ MLA_HOST_DEVICE constexpr int raw_bytes(const Config& c) {
 MLA_HOST_DEVICE constexpr int tiles_bytes(const Config& c) {
   return (c.wave_split == WaveSplit::keys ? c.waves : c.stages) * tile_bytes(c);
 }
-// With WaveSplit::weights: the weights of a tile in bf16 (before them, what waves that share a
-// strip scored of each other's heads), then each wave's statistics of its heads, and a flag of
-// each.
+// With WaveSplit::weights: the weights of a tile, two forms of 2 bytes each (before them, what
+// waves that share a strip scored of each other's heads), then each wave's statistics of its heads,
+// and a flag of each.
 MLA_HOST_DEVICE constexpr int weights_bytes(const Config& c) {
-  const int weights = c.block_k * c.block_h * 2;
-  const int scores = sharers(c) > 1 ? c.block_k * c.block_h * 4 : 0;
-  return c.stages * (weights > scores ? weights : scores);
+  return c.stages * c.block_k * c.block_h * 4;
 }
 MLA_HOST_DEVICE constexpr int statistics_bytes(const Config& c) {
   return c.waves * c.block_h / sharers(c) * 4 * 2 + (c.waves * 4 + 15) / 16 * 16;
+}
+// With WaveSplit::blocks, once for all stages: the weights of a tile in two forms of 2 bytes each;
+// for each strip which keys are there, and by how much each key was shrunk; each wave's statistics
+// of its heads, and three flags.
+MLA_HOST_DEVICE constexpr int block_weights_bytes(const Config& c) {
+  return c.block_k * c.block_h * 4;
+}
+MLA_HOST_DEVICE constexpr int block_notes_bytes(const Config& c) {
+  return (strips_per_tile(c) * 4 + 15) / 16 * 16 + c.block_k * 4;
+}
+MLA_HOST_DEVICE constexpr int block_board_bytes(const Config& c) {
+  return c.waves * (c.mfma * 4 * kStatistics + 12);
 }
 // Scores that the waves exchange (columns), their weights, or the masks of the keys (heads).
 MLA_HOST_DEVICE constexpr int exchange_bytes(const Config& c) {
@@ -267,6 +286,8 @@ MLA_HOST_DEVICE constexpr int exchange_bytes(const Config& c) {
     return c.stages * c.block_k * c.block_h * 4;
   if (c.wave_split == WaveSplit::weights) return weights_bytes(c) + statistics_bytes(c);
   if (c.wave_split == WaveSplit::heads) return c.stages * 16 * ((strips_per_tile(c) + 3) / 4);
+  if (c.wave_split == WaveSplit::blocks)
+    return block_weights_bytes(c) + block_notes_bytes(c) + block_board_bytes(c);
   return 0;
 }
 // With WaveSplit::keys, after the loop, over the tiles: each wave hands over one panel at a time,
@@ -320,6 +341,12 @@ MLA_HOST_DEVICE constexpr bool valid(const Config& c) {
       return c.waves > 1 && c.query_in == QueryIn::lds &&
              (strips_per_tile(c) % c.waves == 0 ||
               (c.waves == 2 * strips_per_tile(c) && c.block_h >= 16));
+    case WaveSplit::blocks:
+      return c.waves > 1 && c.query_in == QueryIn::lds && c.load_path == LoadPath::registers &&
+             c.prefetch == 2 && c.block_h == c.mfma * c.waves / kTeams &&
+             strips_per_tile(c) % kTeams == 0 &&
+             (strips_per_tile(c) % c.waves == 0 || c.waves == 2 * strips_per_tile(c)) &&
+             kHeadDim / panel_columns(c) % kTeams == 0;
   }
   return false;
 }

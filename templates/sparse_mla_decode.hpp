@@ -15,6 +15,7 @@
 
 #include "sparse_mla_scores.hpp"
 #ifdef MLA_HAS_WEIGHTS
+#include "sparse_mla_blocks.hpp"
 #include "sparse_mla_weights.hpp"
 #endif
 
@@ -28,13 +29,15 @@ MLA_DEVICE void sparse_mla_decode(const DecodeArgs& args) {
 #ifdef MLA_HAS_WEIGHTS
   if constexpr (c.wave_split == WaveSplit::weights) {
     decode_by_weights<c>(args);
+  } else if constexpr (c.wave_split == WaveSplit::blocks) {
+    decode_by_blocks<c>(args);
   } else {
     decode_by_scores<c>(args);
   }
 #else
-  static_assert(c.wave_split != WaveSplit::weights,
+  static_assert(c.wave_split != WaveSplit::weights && c.wave_split != WaveSplit::blocks,
                 "this machine's matrix instructions read no operand from LDS: choose another "
-                "wave_split than weights");
+                "wave_split than weights and blocks");
   decode_by_scores<c>(args);
 #endif
 }

@@ -265,13 +265,14 @@ MLA_DEVICE void merge_waves(Attention<c>& a, LdsPtr region, int wave) {
   }
 }
 
-// Applies the sink and writes out and LSE, or with several splits the partial result.
+// Applies the sink and writes out and LSE, or with several splits the partial result. `speaks`: no
+// other wave has these statistics to write. `first_panel` is the first of a.out.
 template <Config c>
 MLA_DEVICE void write_result(const DecodeArgs& args, const Attention<c>& a, int token, int head0,
-                             int split, int splits, int wave, bool has_tiles) {
+                             int split, int splits, int wave, bool speaks, int first_panel,
+                             bool has_tiles) {
   using A = Attention<c>;
   using H = PerHead<c.mfma>;
-  const bool whole = c.wave_split == WaveSplit::heads;  // a wave's statistics are its own
   MLA_UNROLL for (int h = 0; h < A::kHeadTiles; ++h) {
     const int first = head0 + h * c.mfma, heads = args.heads - first;
     const long long row = static_cast<long long>(token) * args.heads + first;
@@ -285,7 +286,7 @@ MLA_DEVICE void write_result(const DecodeArgs& args, const Attention<c>& a, int 
         const float sink = args.sink != nullptr ? args.sink[first + head] * kLog2E : -infinity();
         factor.v[i] = sum == 0 ? 0.0f : 1.0f / (sum + exp2_fast(sink - a.offset[h].v[i]));
       }
-      if (!(whole || wave == 0) || !speaks_for_head<c.mfma>()) continue;
+      if (!speaks || !speaks_for_head<c.mfma>()) continue;
       if (splits == 1) {
         if (args.lse != nullptr) {
           args.lse[token * args.lse_token_stride + first + head] =
@@ -303,8 +304,7 @@ MLA_DEVICE void write_result(const DecodeArgs& args, const Attention<c>& a, int 
     if (splits > 1 && !has_tiles) continue;  // the reduce reads no row of a split whose sum is 0
     MLA_UNROLL for (int panel = 0; panel < A::kPanels; ++panel) {
       if (c.wave_split == WaveSplit::keys && panel % c.waves != wave) continue;
-      const int column0 =
-          ((c.wave_split == WaveSplit::columns ? wave * A::kPanels : 0) + panel) * panel_columns(c);
+      const int column0 = (first_panel + panel) * panel_columns(c);
       if (splits == 1) {
         write_output<c>(args.out, token * args.out_token_stride + first * args.out_head_stride,
                         args.out_head_stride, heads, column0, a.out[h][panel], factor);
@@ -378,7 +378,9 @@ MLA_DEVICE void decode_by_scores(const DecodeArgs& args) {
   MLA_UNROLL for (auto& sum : a.sum) combine_sum(sum);
   MLA_UNROLL for (auto& sum : a.exact) combine_sum(sum);
   if constexpr (c.wave_split == WaveSplit::keys && c.waves > 1) merge_waves<c>(a, raw, wave);
-  write_result<c>(reload(args), a, token, head0, split, splits, wave, has_tiles);
+  write_result<c>(reload(args), a, token, head0, split, splits, wave,
+                  c.wave_split == WaveSplit::heads || wave == 0,
+                  c.wave_split == WaveSplit::columns ? wave * A::kPanels : 0, has_tiles);
 }
 
 }  // namespace mla

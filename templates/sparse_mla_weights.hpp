@@ -35,12 +35,11 @@ template <Config c>
 MLA_DEVICE void score_strip(RawStrip<c>& raw, LdsPtr queries, LdsPtr tile, int strip, int group0,
                             StripScores<c>& scores) {
   constexpr int kMine = gathered_groups(c);
-  constexpr bool kMayBeLarge = false;
   clear<c>(scores);
   const auto begin = [&](KeyFragment<c>& keys, const GroupWords& words, int u) MLA_LAMBDA {
-    keys = dequantise_words<c, kMayBeLarge>(raw, words, group0 + u);
+    keys = prepare_keys<c>(raw, words, group0, u);
     keep_keys<c>(tile, strip, group0 + u, keys);
-    begin_multiply<c>(scores, keys, queries, group0 + u);
+    begin_multiply<c>(scores, keys, queries, group0, u);
   };
   if constexpr (c.unroll == 1) {
     const auto whole = [&](int u) MLA_LAMBDA {
@@ -64,8 +63,10 @@ MLA_DEVICE void score_strip(RawStrip<c>& raw, LdsPtr queries, LdsPtr tile, int s
   if (needs_care<c>(raw, scores)) {
     scrub<c>(raw, group0);
     clear<c>(scores);
+    find_lift<c>(raw, scores.lift);
     for_groups<c>(kMine, [&](int u) MLA_LAMBDA {
-      const KeyFragment<c> clean = dequantise<c>(raw, group0, u);
+      const KeyFragment<c> clean =
+          prepare_with_care<c>(raw, take_words<c>(raw, group0, u), scores.lift, group0, u);
       keep_keys<c>(tile, strip, group0 + u, clean);
       multiply_alone<c>(scores, clean, queries, group0 + u);
     });
@@ -144,6 +145,7 @@ MLA_DEVICE void attend_by_weights(Weighing<c>& w, Pipeline<c>& pipeline, const T
     MLA_UNROLL for (int i = 0; i < Own::kCount; ++i) largest.v[i] = -infinity();
     MLA_UNROLL for (int n = 0; n < kMine; ++n) {
       receive_scores<c>(weights, scored[n], scores[n], wave, share);
+      lift<c>(scores[n], scale);
       mask<c>(scores[n], there[n]);
       raise_to_max<c>(largest, scores[n]);
     }
@@ -261,13 +263,12 @@ MLA_DEVICE void decode_by_weights(const DecodeArgs& args) {
 
   Weighing<c> w;
   clear<c>(w);
-  share_queries<c>(static_cast<const unsigned char*>(args.q) +
-                       2 * (token * args.q_token_stride + head0 * args.q_head_stride),
-                   args.q_head_stride, args.heads - head0, lds, wave);
-  publish_to_matrix_unit();
-  barrier();
+  const float shrunk =
+      share_queries<c>(static_cast<const unsigned char*>(args.q) +
+                           2 * (token * args.q_token_stride + head0 * args.q_head_stride),
+                       args.q_head_stride, args.heads - head0, lds, wave);
 
-  attend_by_weights<c>(w, pipeline, walk, args.scale * kLog2E, lds, tiles, exchange, wave);
+  attend_by_weights<c>(w, pipeline, walk, args.scale * kLog2E * shrunk, lds, tiles, exchange, wave);
   const Sums<c> sums = sum_waves<c>(w, exchange + weights_bytes(c), wave);
   write_result<c>(reload(args), w, sums, token, head0, split, splits, wave, has_tiles, tiles);
 }

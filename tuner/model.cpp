@@ -40,11 +40,17 @@ struct Counts {
 Counts estimate(const Arch& arch, const Config& c, double gathered) {
   const double lanes = arch.limits.lanes;
   const double elements = gathered * kHeadDim / lanes;
-  const double heads = c.block_h / (c.wave_split == WaveSplit::heads ? c.waves : 1.0);
+  const bool blocks = c.wave_split == WaveSplit::blocks;
+  const double head_shares = c.wave_split == WaveSplit::heads ? c.waves
+                             : blocks                         ? c.waves / kTeams
+                                                              : 1;
+  const double heads = c.block_h / head_shares;
   const double uses = c.dequantise == Dequantise::at_use ? 2 : 1;
   const bool by_columns = c.wave_split == WaveSplit::columns || c.wave_split == WaveSplit::weights;
-  const double value_columns = kHeadDim / (by_columns ? c.waves : 1.0);
-  const double weighed = c.wave_split == WaveSplit::weights ? gathered : c.block_k;
+  const double value_columns = kHeadDim / (by_columns ? c.waves : blocks ? kTeams : 1.0);
+  const double weighed = c.wave_split == WaveSplit::weights ? gathered
+                         : blocks                           ? c.block_k / kTeams
+                                                            : c.block_k;
   const double reads_per_lane = c.value_read == ValueRead::strided ? 1 : 4;
   Counts n;
   n.valu = elements * uses + 8 * weighed * heads / lanes;
@@ -63,6 +69,7 @@ Step step_of(const Arch& arch, const Config& c, const Resources& use) {
   step.bytes = gathered * (kRowBytes + kScaleBytes + 4);
   if (c.wave_split != WaveSplit::keys) step.barriers = c.stages == 1 ? 2 : 1;
   if (c.wave_split == WaveSplit::weights) step.barriers += mla::sharers(c);
+  if (c.wave_split == WaveSplit::blocks) step.barriers += 2;
 
   Counts n = estimate(arch, c, gathered);
   if (use.mfma > 0 && use.valu >= 0 && use.lds >= 0) {

@@ -9,48 +9,18 @@
 #include <optional>
 #include <thread>
 
-#include "db/error.hpp"
 #include "kernels/compare.hpp"
+#include "tests/gpu/found_gpus.hpp"
 #include "tests/naive_launch.hpp"
-#include "tuner/folders.hpp"
-#include "tuner/gpus.hpp"
-#include "tuner/source.hpp"
 
 namespace mla {
 namespace {
 
 using ::testing::HasSubstr;
 
-// What all tests share: found once, since starting a driver takes its time.
-struct Found {
-  std::vector<GpuAddress> gpus;  // of one arch
-  GpuAddress gpu;                // the first of them
-  FoundToolchain toolchain;
-  SourceHeaders headers;
-  CheckCode checks;
-};
-
 class DeviceGpu : public ::testing::Test {
  protected:
-  static void SetUpTestSuite() try {
-    const ToolchainSearch search = search_from_environment();
-    for (const char* maker : {"sm_", "gfx"}) {
-      const GpuList list = find_gpus(maker, search, companion_program("mla-gpu-worker"));
-      if (list.gpus.empty()) continue;
-      const std::string arch = list.gpus.front().device.arch;
-      Found found{list.gpus,
-                  list.gpus.front(),
-                  toolchain_for(arch, search),
-                  read_headers(templates_folder()),
-                  {}};
-      found.checks = compile_checks(found.toolchain, nullptr, arch, found.headers);
-      found_ = std::move(found);
-      return;
-    }
-    missing_ = "no GPU, or no driver for it";
-  } catch (const Error& error) {
-    missing_ = error.what();
-  }
+  static void SetUpTestSuite() { found_ = find_gpus_to_test(missing_); }
   static void TearDownTestSuite() { found_.reset(); }
 
   void SetUp() override {
@@ -68,13 +38,7 @@ class DeviceGpu : public ::testing::Test {
   }
 
   static std::string compile(const std::string& source) {
-    CompilePool pool(found_->toolchain, nullptr, 1);
-    CompileJob job;
-    job.arch = found_->gpu.device.arch;
-    job.source = source;
-    job.headers = found_->headers;
-    pool.submit(std::move(job));
-    const CompileResult result = pool.next().value();
+    const CompileResult result = compile_to_test(*found_, source);
     EXPECT_EQ(result.verdict, Verdict::ok) << result.log;
     return result.code;
   }
@@ -91,7 +55,7 @@ class DeviceGpu : public ::testing::Test {
     return runner_->add_candidate(number, code, "", naive_, {}, 20);
   }
 
-  static inline std::optional<Found> found_;
+  static inline std::optional<FoundGpus> found_;
   static inline std::string missing_;
   std::unique_ptr<Runner> runner_;
   Launch naive_ = {};

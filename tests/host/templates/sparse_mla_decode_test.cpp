@@ -58,6 +58,14 @@ constexpr Config kWeights = with([](Config& c) {
   c.lds_layout = LdsLayout::swizzled;
 });
 
+constexpr Config kBlocks = with(
+    [](Config& c) {
+      c.wave_split = WaveSplit::blocks;
+      c.block_h = 64;
+      c.waves = 8;
+    },
+    kWeights);
+
 struct Variant {
   const char* name;
   Config config;
@@ -144,6 +152,16 @@ const Variant kVariants[] = {
                                     c.prefetch = 1;
                                   },
                                   kWeights)},
+    {"Blocks", kBlocks},
+    {"BlocksSmallTwoStages", with(
+                                 [](Config& c) {
+                                   c.block_h = 32;
+                                   c.block_k = 32;
+                                   c.waves = 4;
+                                   c.stages = 2;
+                                   c.rescale_threshold = -1;
+                                 },
+                                 kBlocks)},
 };
 
 std::string compile(const std::string& source, const TemporaryFolder& folder,

@@ -1,0 +1,195 @@
+#pragma once
+
+// sm_90: the verbs of WaveSplit::blocks, by the warpgroup matrix instruction (wgmma).
+//
+// A team is the four warps that multiply together. Heads are the 64 rows of both products:
+//   scores (heads x keys)  = Q (heads x 512) K^T (512 x the team's keys)
+//   out (heads x columns) += P (heads x keys) V (keys x the team's columns)
+// all four operands in LDS, in groups of 64 columns, 128 bytes a row, in the 128-byte swizzle. What
+// comes out lies over a warp's lanes as with mma.sync, heads being its 16 rows.
+
+#include "machine_sm90_output.hpp"
+
+namespace mla {
+
+template <Config c>
+struct BlockShape {
+  static_assert(c.waves == 4 * kTeams && c.mfma == 16,
+                "sm_90 multiplies with four waves at a time: choose waves 8, block_h 64");
+  static_assert(c.block_k == 64,
+                "the weights of a head are one row of 128 bytes: choose block_k 64");
+  static_assert(c.load_width == 16, "a lane fills whole chunks of 16 bytes: choose load_width 16");
+  static_assert(c.lds_layout == LdsLayout::swizzled && c.value_read == ValueRead::transposing,
+                "sm_90 reads swizzled tiles, transposing, with wave_split blocks");
+  static constexpr int kKeys = c.block_k / kTeams;  // that a team scores
+};
+
+// The strip's groups into the tile, and each key's lift; whether any is not 0.
+template <Config c>
+MLA_DEVICE bool fill_tile(LdsPtr tile, RawStrip<c>& raw, int strip, int first_group, LdsPtr lifts) {
+  int lift[2] = {0, 0};
+  const int lane = here(lane_id()), row = lane / 4, part = lane % 4;
+  const LdsPtr to =
+      tile + static_cast<unsigned>((strip * 16 + row) * 128 + first_group * c.block_k * 128);
+  const auto keep = [&](int u, const KeyFragment<c>& k) MLA_LAMBDA {
+    const bool rope = is_rope<c>(first_group, u);
+    const int low = rope ? part : 2 * part, high = rope ? part + 4 : 2 * part + 1;
+    MLA_UNROLL for (int r = 0; r < 2; ++r) {
+      const uint2(&s)[4] = k.steps[r];
+      const LdsPtr key = to + static_cast<unsigned>(u * c.block_k * 128 + r * 1024);
+      lds_write(key + static_cast<unsigned>((low ^ row) * 16),
+                uint4{s[0].x, s[0].y, s[1].x, s[1].y});
+      lds_write(key + static_cast<unsigned>((high ^ row) * 16),
+                uint4{s[2].x, s[2].y, s[3].x, s[3].y});
+    }
+  };
+  if (raw.large || raw.format != Fp8Format::ocp) {
+    // From memory again, one group at a time: kept, the words would take registers from all else.
+    uint2 bad[2];
+    MLA_UNROLL for (int r = 0; r < 2; ++r) {
+      bad[r] = nan_scales(raw.scales[r]);  // 255 becomes 127, a scale of one
+      raw.scales[r] = {raw.scales[r].x ^ bad[r].x, raw.scales[r].y ^ bad[r].y};
+    }
+    find_lift<c>(raw, lift);
+    MLA_ROLLED for (int u = 0; u < gathered_groups(c); ++u) {
+      const int g = first_group + u;
+      const bool rope = is_rope<c>(first_group, u);
+      GroupWords group;
+      MLA_UNROLL for (int r = 0; r < 2; ++r) {
+        const unsigned bad_group =
+            rope ? 0 : __byte_perm(bad[r].x, bad[r].y, static_cast<unsigned>(g)) & 255u;
+        MLA_UNROLL for (int i = 0; i < 2; ++i) {
+          if (i == 1 && !rope) continue;
+          const uint4 w = load_run<c>(raw.rows[r] + g * kGroupDim, i);
+          const auto clean = [&](unsigned word) MLA_LAMBDA {
+            return bad_group != 0 ? 0u : without_nan(word, rope, raw.format);
+          };
+          group.v[r][i] = {clean(w.x), clean(w.y), clean(w.z), clean(w.w)};
+        }
+      }
+      keep(u, prepare_with_care<c>(raw, group, lift, first_group, u));
+    }
+  } else {
+    MLA_UNROLL for (int u = 0; u < gathered_groups(c); ++u)
+        keep(u, prepare_keys<c>(raw, take_words<c>(raw, first_group, u), first_group, u));
+  }
+  if (first_group == 0 && part == 0) {
+    MLA_UNROLL for (int r = 0; r < 2; ++r)
+        lds_write(lifts + static_cast<unsigned>((strip * 16 + row + 8 * r) * 4), lift[r]);
+  }
+  return (lift[0] | lift[1]) != 0;
+}
+// Sets every NaN of the tile to 0.
+template <Config c>
+MLA_DEVICE void clear_nan(LdsPtr tile, int wave) {
+  constexpr int kChunks = c.block_k * kHeadDim * 2 / 16, kRope = kChunks / kGroups * (kGroups - 1);
+  MLA_ROLLED for (int i = wave * kLanes + lane_id(); i < kChunks; i += c.waves * kLanes) {
+    const LdsPtr at = tile + static_cast<unsigned>(i * 16);
+    const uint4 v = lds_read<uint4>(at);
+    const unsigned beyond = i < kRope ? 0x03ff03ffu : 0x007f007fu;  // added to infinity: bit 15
+    const auto clean = [&](unsigned pair) MLA_LAMBDA {
+      const unsigned nan = ((pair & 0x7fff7fffu) + beyond) & 0x80008000u;
+      return pair & ~((nan >> 15) * 0xffffu);
+    };
+    lds_write(at, uint4{clean(v.x), clean(v.y), clean(v.z), clean(v.w)});
+  }
+}
+
+// The scores of the wave's heads with the keys of its team; whatever was under way is done then.
+template <Config c, int kStrips>
+MLA_DEVICE void score_block(ScoreTile<16> (&s)[kStrips], LdsPtr queries, LdsPtr tile, int wave) {
+  constexpr int kKeys = BlockShape<c>::kKeys;
+  static_assert(kStrips * 16 == kKeys);
+  const Operand a = operand_at(queries, 16, 1024, Swizzle::of_128);
+  const Operand b =
+      operand_at(tile + static_cast<unsigned>(wave / 4 * kKeys * 128), 16, 1024, Swizzle::of_128);
+  MLA_UNROLL for (auto& t : s) clear(t);
+  float* d = s[0].v;
+  matrix_fence();
+  MLA_UNROLL for (int g = 0; g < kGroups; ++g) {
+    MLA_UNROLL for (int i = 0; i < 4; ++i) {
+      const auto rows = descriptor(a, g * c.block_h * 8 + 2 * i),
+                 columns = descriptor(b, g * c.block_k * 8 + 2 * i);
+      if (g == kGroups - 1) {
+        wgmma_lds<kKeys, MatrixType::bf16, false, false>(d, rows, columns);
+      } else {
+        wgmma_lds<kKeys, MatrixType::f16, false, false>(d, rows, columns);
+      }
+    }
+  }
+  matrix_commit();
+  matrix_wait<0>();
+  MLA_UNROLL for (auto& t : s) {
+    MLA_UNROLL for (float& x : t.v) asm volatile("" : "+f"(x)::"memory");
+  }
+}
+// The key of a strip that element i of a ScoreTile belongs to.
+MLA_DEVICE int key_of_score(int i) { return i / 4 * 8 + 2 * lane_part() + i % 2; }
+// Makes of the scores of shrunk keys those of the keys, with lift added in base 2.
+MLA_DEVICE void lift_scores(ScoreTile<16>& s, LdsPtr lifts, float scale) {
+  MLA_UNROLL for (int i = 0; i < 8; ++i) {
+    const int lift = lds_read<int>(lifts + static_cast<unsigned>(4 * key_of_score(i)));
+    s.v[i] = fmaf(s.v[i], power_of_2(lift), static_cast<float>(lift) / scale);
+  }
+}
+// What weigh() adds to the sums, had it been without the lifts.
+MLA_DEVICE void add_dropped(const ScoreTile<16>& s, LdsPtr lifts, float scale,
+                            const PerHead<16>& offset, PerHead<16>& sum, PerHead<16>& exact) {
+  MLA_UNROLL for (int i = 0; i < 8; ++i) {
+    const float drop =
+        power_of_2(-lds_read<int>(lifts + static_cast<unsigned>(4 * key_of_score(i))));
+    const float weight = exp2_fast(fmaf(s.v[i], scale, -offset.v[i / 2 % 2]));
+    exact.v[i / 2 % 2] += weight * drop;
+    sum.v[i / 2 % 2] += low_bf16(pack_bf16(weight, 0)) * drop;
+  }
+}
+// The wave's weights of a strip as operand A: a head a row of all keys, in f16 and again in bf16.
+template <Config c>
+MLA_DEVICE void share_weights(LdsPtr weights, int strip, const WeightTile<16>& w, int wave) {
+  const int lane = here(lane_id()), head = wave % 4 * 16 + lane % 16, half = lane / 16;
+  const LdsPtr to =
+      weights + static_cast<unsigned>(head * 128 + ((strip * 2 + half) ^ head % 8) * 16);
+  const uint4& p = w.operand;
+  write_matrices(to, {bf16_to_f16(p.x), bf16_to_f16(p.y), bf16_to_f16(p.z), bf16_to_f16(p.w)});
+  write_matrices(to + kRopeWeights<c>, p);
+}
+// out += P V for the columns of the wave's team. Under way until finish().
+template <Config c, int kPanels>
+MLA_DEVICE void begin_accumulate(OutputPanel<16> (&out)[kPanels], LdsPtr tile, LdsPtr weights,
+                                 int wave) {
+  static_assert(kPanels == 4);
+  constexpr int kGroup = c.block_k * 128, kSteps = c.block_k / 16;
+  const int team = wave / 4;
+  const Operand v = operand_at(tile + static_cast<unsigned>(team * kPanels * kGroup), kGroup, 1024,
+                               Swizzle::of_128);
+  const Operand p = operand_at(weights, 16, 1024, Swizzle::of_128);
+  const Operand rope_p = operand_at(weights + kRopeWeights<c>, 16, 1024, Swizzle::of_128);
+  float *first = &out[0].tiles[0][0], *last = &out[kPanels - 1].tiles[0][0];
+  const auto rows = [](const Operand& o, int step) MLA_LAMBDA { return descriptor(o, 2 * step); };
+  const auto columns = [&](int panel, int step)
+                           MLA_LAMBDA { return descriptor(v, panel * (kGroup / 16) + step * 128); };
+  matrix_fence();
+  MLA_UNROLL for (int step = 0; step < kSteps; ++step)
+      wgmma_lds<192, MatrixType::f16, false, true>(first, rows(p, step), columns(0, step));
+  if (team == kTeams - 1) {
+    MLA_UNROLL for (int step = 0; step < kSteps; ++step)
+        wgmma_lds<64, MatrixType::bf16, false, true>(last, rows(rope_p, step),
+                                                     columns(kPanels - 1, step));
+  } else {
+    MLA_UNROLL for (int step = 0; step < kSteps; ++step)
+        wgmma_lds<64, MatrixType::f16, false, true>(last, rows(p, step),
+                                                    columns(kPanels - 1, step));
+  }
+  matrix_commit();
+}
+template <int M, int kPanels>
+MLA_DEVICE void finish(OutputPanel<M> (&out)[kPanels]) {
+  matrix_wait<0>();
+  MLA_UNROLL for (auto& panel : out) {
+    MLA_UNROLL for (auto& tile : panel.tiles) {
+      MLA_UNROLL for (float& x : tile) asm volatile("" : "+f"(x)::"memory");
+    }
+  }
+}
+
+}  // namespace mla

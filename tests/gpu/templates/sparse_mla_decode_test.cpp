@@ -1,0 +1,214 @@
+// The bodies of sparse_mla_decode that a GPU runs, on inputs that ordinary rows do not have.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+
+#include "kernels/compare.hpp"
+#include "kernels/device_gpu.hpp"
+#include "kernels/fp8.hpp"
+#include "tests/gpu/found_gpus.hpp"
+
+namespace mla {
+namespace {
+
+constexpr Config kWeights{.block_h = 16,
+                          .block_k = 64,
+                          .waves = 4,
+                          .wave_split = WaveSplit::weights,
+                          .mfma = 16,
+                          .stages = 1,
+                          .prefetch = 2,
+                          .dequantise = Dequantise::at_store,
+                          .load_path = LoadPath::registers,
+                          .load_width = 16,
+                          .lds_layout = LdsLayout::swizzled,
+                          .query_in = QueryIn::lds,
+                          .value_read = ValueRead::transposing,
+                          .waves_per_eu = 1,
+                          .unroll = 8,
+                          .rescale_threshold = 8};
+
+template <typename Change>
+constexpr Config with(Change change) {
+  Config config = kWeights;
+  change(config);
+  return config;
+}
+
+struct Variant {
+  const char* name;
+  Config config;
+};
+const Variant kVariants[] = {
+    {"Columns", with([](Config& c) {
+       c.wave_split = WaveSplit::columns;
+       c.lds_layout = LdsLayout::padded;
+     })},
+    {"Weights", kWeights},
+    {"WeightsEightHeadsDirect", with([](Config& c) {
+       c.block_h = 8;
+       c.load_path = LoadPath::direct;
+       c.unroll = 1;
+     })},
+    {"WeightsTwoWavesAStrip", with([](Config& c) {
+       c.waves = 8;
+       c.waves_per_eu = 2;
+       c.load_path = LoadPath::direct;
+       c.unroll = 1;
+       c.rescale_threshold = -1;
+     })},
+    {"Blocks", with([](Config& c) {
+       c.wave_split = WaveSplit::blocks;
+       c.block_h = 64;
+       c.waves = 8;
+       c.waves_per_eu = 2;
+     })},
+    {"BlocksTwoStages", with([](Config& c) {
+       c.wave_split = WaveSplit::blocks;
+       c.block_h = 64;
+       c.waves = 8;
+       c.waves_per_eu = 2;
+       c.stages = 2;
+       c.rescale_threshold = -1;
+     })},
+};
+
+class SparseMlaDecodeOnGpu : public ::testing::TestWithParam<Variant> {
+ protected:
+  static void SetUpTestSuite() { found_ = find_gpus_to_test(missing_); }
+  static void TearDownTestSuite() { found_.reset(); }
+  void SetUp() override {
+    if (!found_) GTEST_SKIP() << missing_;
+    if (!found_->gpu.device.arch.starts_with("sm_")) GTEST_SKIP() << "these variants are Hopper's";
+    runner_ = make_gpu_runner(found_->gpu, found_->checks, 0);
+    const CompileResult decode = compile_to_test(*found_, decode_source(GetParam().config));
+    ASSERT_EQ(decode.verdict, Verdict::ok) << decode.log;
+    decode_ = decode.code;
+    reduce_ = compile_to_test(*found_, reduce_source({4, 2})).code;
+  }
+  RunResult run(const ProblemData& data, Splits splits) {
+    return runner_->run(decode_, reduce_, {GetParam().config, splits, {4, 2}}, data, 30);
+  }
+  void expect_right(const ProblemData& data, Splits splits) {
+    const RunResult ran = run(data, splits);
+    ASSERT_EQ(ran.verdict, Verdict::ok) << ran.reason;
+    const Comparison seen = compare(ran.output, compute_reference(data), {});
+    EXPECT_TRUE(seen.ok) << seen.reason;
+  }
+  static ProblemRecord problem(int heads, int tokens, int main_len, int extra_len) {
+    ProblemRecord p;
+    p.kernel = "sparse_mla_decode";
+    p.num_heads = heads;
+    p.num_tokens = tokens;
+    p.main_len = main_len;
+    p.extra_len = extra_len;
+    p.main_page = 64;
+    p.extra_page = extra_len > 0 ? 2 : 0;
+    return p;
+  }
+
+  static inline std::optional<FoundGpus> found_;
+  static inline std::string missing_;
+  std::unique_ptr<Runner> runner_;
+  std::string decode_;
+  std::string reduce_;
+};
+INSTANTIATE_TEST_SUITE_P(Variants, SparseMlaDecodeOnGpu, ::testing::ValuesIn(kVariants),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+constexpr Splits kWhole{0, 1, SplitMap::contiguous};
+
+// The scale bytes of a scope's row.
+std::uint8_t* scales_of(ScopeData& scope, int slot) {
+  return scope.cache.data() + slot / scope.page_size * scope.page_stride +
+         scope.page_size * kRowBytes + slot % scope.page_size * kScaleBytes;
+}
+
+TEST_P(SparseMlaDecodeOnGpu, IsRightWhateverTheInputs) {
+  for (const int heads : {3, 16, 61, 128}) {
+    ProblemRecord p = problem(heads, 5, 128, 333);
+    p.lengths = "ragged";
+    InputOptions options{.seed = 5 + static_cast<std::uint64_t>(heads),
+                         .sink_infinities = true,
+                         .invalid_fraction = 0.1,
+                         .duplicate_fraction = 0.1,
+                         .empty_rows = true};
+    expect_right(make_inputs(p, options), kWhole);
+    options.poisoned_fraction = 0.1;
+    expect_right(make_inputs(p, options), kWhole);
+    expect_right(make_inputs(p, options), {2, 3, SplitMap::strided});
+    p.main_format = static_cast<int>(Fp8Format::fnuz);
+    expect_right(make_inputs(p, options), {1, 6, SplitMap::contiguous});
+  }
+}
+
+// Keys next to each other whose scales are octaves apart, some of them groups of one key.
+TEST_P(SparseMlaDecodeOnGpu, IsRightWhereScalesAreFarApart) {
+  std::mt19937 random(77);
+  for (const int step : {1, 3, 9, 40}) {
+    ProblemData data = make_inputs(problem(16, 4, 128, 200), {.seed = 91});
+    for (ScopeData* scope : {&data.main, &data.extra}) {
+      for (int slot = 0; slot < scope->rows; ++slot) {
+        const auto shift = static_cast<std::uint8_t>(step * (random() % 4));
+        for (int g = 0; g < kGroups - 1; ++g) {
+          std::uint8_t& byte = scales_of(*scope, slot)[g];
+          if (byte != 255 && random() % 2 != 0) byte = static_cast<std::uint8_t>(byte - shift);
+        }
+      }
+    }
+    expect_right(data, kWhole);
+    expect_right(data, {1, 2, SplitMap::contiguous});
+  }
+}
+
+// Token t reads one row, all of whose scale bytes are t, and its weight is 1: out is that row.
+TEST_P(SparseMlaDecodeOnGpu, DequantisesEveryScale) {
+  for (const Fp8Format format : {Fp8Format::ocp, Fp8Format::fnuz}) {
+    ProblemRecord one_key = problem(2, 255, 1, 0);
+    one_key.main_format = static_cast<int>(format);
+    ProblemData data = make_inputs(one_key, {.seed = 65, .sink = false, .spare_rows = 0});
+    std::ranges::fill(data.q, std::uint16_t{0});
+    // Below 2, so that times 2^127 is finite; 0x80 is NaN to FNUZ.
+    const auto byte_of = [](int column) {
+      const int byte = column % 64 | (column / 64 % 2 << 7);
+      return static_cast<std::uint8_t>(byte == 0x80 ? 0x81 : byte);
+    };
+    for (int token = 0; token < 255; ++token) {
+      const int slot = data.main.indices[static_cast<std::size_t>(token)];
+      std::uint8_t* page =
+          data.main.cache.data() + slot / data.main.page_size * data.main.page_stride;
+      for (int i = 0; i < kNopeDim; ++i)
+        page[slot % data.main.page_size * kRowBytes + i] = byte_of(i);
+      std::fill_n(scales_of(data.main, slot), kGroups - 1, static_cast<std::uint8_t>(token));
+    }
+    const RunResult ran = run(data, kWhole);
+    ASSERT_EQ(ran.verdict, Verdict::ok) << ran.reason;
+    for (int token = 0; token < 255; ++token) {
+      for (int i = 0; i < kNopeDim; ++i) {
+        const double want =
+            e4m3_to_double(byte_of(i), format) * ue8m0_to_double(static_cast<std::uint8_t>(token));
+        const double got =
+            bf16_to_float(ran.output.out[static_cast<std::size_t>(token * 2 * kHeadDim + i)]);
+        // f16 has no step finer than 2^-24; the keys next to this one may have set its range.
+        ASSERT_LE(std::fabs(got - want), std::fabs(want) < 0x1p-21 ? 0x1p-25 : 0)
+            << "scale byte " << token << ", e4m3 byte " << int{byte_of(i)} << ", format "
+            << static_cast<int>(format);
+      }
+    }
+  }
+}
+
+TEST_P(SparseMlaDecodeOnGpu, TakesQueriesThatF16HasNoRoomFor) {
+  ProblemData data = make_inputs(problem(16, 3, 128, 70), {.seed = 15});
+  data.scale *= 0x1p-30f;
+  for (std::uint16_t& x : data.q) {
+    if ((x & 0x7fff) != 0) x = static_cast<std::uint16_t>(x + (30 << 7));
+  }
+  expect_right(data, kWhole);
+}
+
+}  // namespace
+}  // namespace mla
