@@ -108,14 +108,19 @@ MLA_DEVICE KeyFragment<c> prepare_keys(const RawStrip<c>& raw, const GroupWords&
   return dequantise<c>(raw, first_group, u);
 }
 // A machine whose matrix unit lacks the range of bf16 keeps keys as 2^-lift of themselves, each
-// with the lift that find_lift() says; lift() adds it to their scores in base 2, and so to the
+// with the lift that take_care() says; lift() adds it to their scores in base 2, and so to the
 // weights of the keys in out, but not to those in the sums.
+struct Care {};
 template <Config c>
-MLA_DEVICE void find_lift(RawStrip<c>&, Lift) {}
-// Group `first_group + u` of a strip that was scrubbed.
-template <Config c>
-MLA_DEVICE KeyFragment<c> prepare_with_care(RawStrip<c>& raw, const GroupWords&, Lift,
-                                            int first_group, int u) {
+MLA_DEVICE Care take_care(RawStrip<c>& raw, Lift) {
+  for (int g = 0; g < kGroups; g += gathered_groups(c)) scrub<c>(raw, g);
+  return {};
+}
+// Group `first_group + u` as prepare_keys() would, without NaN. kLast: of those that a wave
+// gathers.
+template <Config c, bool kLast>
+MLA_DEVICE KeyFragment<c> prepare_with_care(RawStrip<c>& raw, const Care&, Lift, int first_group,
+                                            int u) {
   return dequantise<c>(raw, first_group, u);
 }
 template <Config c>
@@ -140,9 +145,14 @@ MLA_DEVICE void begin_multiply(StripScores<c>& s, const KeyFragment<c>& k, LdsPt
 }
 template <Config c, int kPending>
 MLA_DEVICE void settle(StripScores<c>&, KeyFragment<c>&) {}
-// The same without other waves, done at once.
+// The same of keys that are in the tile, without other waves, done at once.
 template <Config c>
-MLA_DEVICE void multiply_alone(StripScores<c>& s, const KeyFragment<c>& k, LdsPtr queries, int g) {
+MLA_DEVICE void multiply_kept(StripScores<c>& s, LdsPtr tile, int strip, LdsPtr queries, int g) {
+  KeyFragment<c> k;
+  for (int r = 0; r < c.mfma; ++r) {
+    for (int i = 0; i < kGroupDim; ++i)
+      k.v[r][i] = read_bf16(tile_at<c>(tile, strip * c.mfma + r, g * kGroupDim + i));
+  }
   begin_multiply<c>(s, k, queries, g, 0);
 }
 // Whether prepare_keys() may have been wrong about the strip.

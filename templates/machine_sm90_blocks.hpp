@@ -27,7 +27,7 @@ struct BlockShape {
 // The strip's groups into the tile, and each key's lift; whether any is not 0.
 template <Config c>
 MLA_DEVICE bool fill_tile(LdsPtr tile, RawStrip<c>& raw, int strip, int first_group, LdsPtr lifts) {
-  int lift[2] = {0, 0};
+  Lifts lift;
   const int lane = here(lane_id()), row = lane / 4, part = lane % 4;
   const LdsPtr to =
       tile + static_cast<unsigned>((strip * 16 + row) * 128 + first_group * c.block_k * 128);
@@ -44,40 +44,20 @@ MLA_DEVICE bool fill_tile(LdsPtr tile, RawStrip<c>& raw, int strip, int first_gr
     }
   };
   if (raw.large || raw.format != Fp8Format::ocp) {
-    // From memory again, one group at a time: kept, the words would take registers from all else.
-    uint2 bad[2];
-    MLA_UNROLL for (int r = 0; r < 2; ++r) {
-      bad[r] = nan_scales(raw.scales[r]);  // 255 becomes 127, a scale of one
-      raw.scales[r] = {raw.scales[r].x ^ bad[r].x, raw.scales[r].y ^ bad[r].y};
-    }
-    find_lift<c>(raw, lift);
-    MLA_ROLLED for (int u = 0; u < gathered_groups(c); ++u) {
-      const int g = first_group + u;
-      const bool rope = is_rope<c>(first_group, u);
-      GroupWords group;
-      MLA_UNROLL for (int r = 0; r < 2; ++r) {
-        const unsigned bad_group =
-            rope ? 0 : __byte_perm(bad[r].x, bad[r].y, static_cast<unsigned>(g)) & 255u;
-        MLA_UNROLL for (int i = 0; i < 2; ++i) {
-          if (i == 1 && !rope) continue;
-          const uint4 w = load_run<c>(raw.rows[r] + g * kGroupDim, i);
-          const auto clean = [&](unsigned word) MLA_LAMBDA {
-            return bad_group != 0 ? 0u : without_nan(word, rope, raw.format);
-          };
-          group.v[r][i] = {clean(w.x), clean(w.y), clean(w.z), clean(w.w)};
-        }
-      }
-      keep(u, prepare_with_care<c>(raw, group, lift, first_group, u));
-    }
+    const Care care = take_care<c>(raw, lift);
+    constexpr int kLast = gathered_groups(c) - 1;
+    MLA_ROLLED for (int u = 0; u < kLast; ++u)
+        keep(u, prepare_with_care<c, false>(raw, care, lift, first_group, u));
+    keep(kLast, prepare_with_care<c, true>(raw, care, lift, first_group, kLast));
   } else {
     MLA_UNROLL for (int u = 0; u < gathered_groups(c); ++u)
         keep(u, prepare_keys<c>(raw, take_words<c>(raw, first_group, u), first_group, u));
   }
   if (first_group == 0 && part == 0) {
     MLA_UNROLL for (int r = 0; r < 2; ++r)
-        lds_write(lifts + static_cast<unsigned>((strip * 16 + row + 8 * r) * 4), lift[r]);
+        lds_write(lifts + static_cast<unsigned>((strip * 16 + row + 8 * r) * 4), lift.of(r));
   }
-  return (lift[0] | lift[1]) != 0;
+  return lift.both != 0;
 }
 // Sets every NaN of the tile to 0.
 template <Config c>

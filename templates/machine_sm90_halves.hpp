@@ -57,6 +57,11 @@ MLA_DEVICE int lift_of(unsigned largest) {
   const int lift = static_cast<int>(largest) - static_cast<int>(kFarthest);
   return lift > -60 ? lift : -60;
 }
+// The lifts of a lane's two keys, in one register.
+struct Lifts {
+  unsigned both = 0;
+  __device__ __forceinline__ int of(int r) const { return static_cast<short>(both >> 16 * r); }
+};
 MLA_DEVICE float power_of_2(int exponent) {
   return __uint_as_float(static_cast<unsigned>(exponent + 127) << 23);
 }

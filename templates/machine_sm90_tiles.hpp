@@ -53,12 +53,12 @@ MLA_DEVICE GroupWords take_words(const RawStrip<c>& raw, int first_group, int u)
   return words;
 }
 // Group g of the strip as bf16. NaN bytes come out as numbers, and are told to needs_scrub().
-template <Config c>
+template <Config c, bool kMayBeRope = true>
 MLA_DEVICE KeyFragment<c> dequantise_words(RawStrip<c>& raw, const GroupWords& group, int g) {
   KeyFragment<c> k;
   MLA_UNROLL for (int r = 0; r < 2; ++r) {
     const uint4 w = group.v[r][0];
-    if (g == kGroups - 1) {
+    if (kMayBeRope && g == kGroups - 1) {
       const uint4 more = group.v[r][1];
       const unsigned both[8] = {w.x, w.y, w.z, w.w, more.x, more.y, more.z, more.w};
       MLA_UNROLL for (int i = 0; i < 4; ++i) k.steps[r][i] = {both[2 * i], both[2 * i + 1]};
@@ -69,10 +69,10 @@ MLA_DEVICE KeyFragment<c> dequantise_words(RawStrip<c>& raw, const GroupWords& g
     MLA_UNROLL for (int i = 0; i < 4; ++i) {
       const uint2 wide = widen_e4m3(words[i]);
       k.steps[r][i] = {multiply_bf16(wide.x, factor), multiply_bf16(wide.y, factor)};
-      if (c.wave_split != WaveSplit::heads) raw.nan |= (words[i] & 0x7f7f7f7fu) + 0x01010101u;
+      if (c.wave_split == WaveSplit::columns) raw.nan |= (words[i] & 0x7f7f7f7fu) + 0x01010101u;
     }
   }
-  if (raw.large && g != kGroups - 1) {
+  if (raw.large && !(kMayBeRope && g == kGroups - 1)) {
     MLA_UNROLL for (int r = 0; r < 2; ++r) {
       const unsigned factor = large_scale_factor(scale_byte_twice<c>(raw, r, g));
       MLA_UNROLL for (uint2& s : k.steps[r])

@@ -36,6 +36,15 @@ MLA_DEVICE void write_matrices(LdsPtr row, const uint4& v) {
                : "memory");
 }
 
+MLA_DEVICE uint4 read_matrices(LdsPtr row) {
+  uint4 v;
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+               : "r"(row)
+               : "memory");
+  return v;
+}
+
 // ---- what a lane holds ----
 
 template <Config c>
@@ -53,12 +62,12 @@ struct OwnHeads {
 template <Config c>
 struct StripScores {
   float v[c.block_h / 2];  // [eight heads][key lane_row(), the same + 8][head 2 lane_part(), next]
-  int lift[2];             // of the keys lane_row() and lane_row() + 8
+  Lifts lift;              // of the keys lane_row() and lane_row() + 8
 };
 template <Config c>
 struct OwnScores {
   float v[OwnHeads<c>::kHeads / 2];
-  int lift[2];
+  Lifts lift;
 };
 template <Config c>
 struct HeadColumns {
@@ -87,7 +96,7 @@ MLA_DEVICE void set_part(AllHeads<c>& all, int share, const OwnHeads<c>& own) {
 template <Config c>
 MLA_DEVICE void clear(StripScores<c>& s) {
   MLA_UNROLL for (float& x : s.v) x = 0;
-  s.lift[0] = s.lift[1] = 0;
+  s.lift = {};
 }
 template <Config c>
 MLA_DEVICE void clear(HeadColumns<c>& o) {
@@ -193,31 +202,65 @@ MLA_DEVICE KeyFragment<c> prepare_keys(const RawStrip<c>& raw, const GroupWords&
   }
   return k;
 }
-// Of a strip that was scrubbed: brings each key's largest scale to where f16 has room for it.
+// What a strip needs that has NaN in it, or scales that f16 has no room for.
+struct Care {
+  uint2 bad[2];  // 0x80 in each scale byte that was 255; it is a scale of one now
+};
+// Brings each key's largest scale to where f16 has room for it; `lifts` says how far that was.
 template <Config c>
-MLA_DEVICE void find_lift(RawStrip<c>& raw, int (&lift)[2]) {
+MLA_DEVICE Care take_care(RawStrip<c>& raw, Lifts& lifts) {
+  Care care;
+  lifts = {};
   MLA_UNROLL for (int r = 0; r < 2; ++r) {
+    care.bad[r] = nan_scales(raw.scales[r]);
+    raw.scales[r] = {raw.scales[r].x ^ care.bad[r].x, raw.scales[r].y ^ care.bad[r].y};
     unsigned largest = 0;
     MLA_ROLLED for (int g = 0; g < kGroups - 1; ++g) largest =
         max(largest, scale_byte<c>(raw, r, g));
-    lift[r] = lift_of(largest);
-    unsigned long long lowered = 0;
-    MLA_ROLLED for (int g = 0; g < kGroups - 1; ++g) {
-      const int byte = static_cast<int>(scale_byte<c>(raw, r, g)) - lift[r];
-      lowered |= static_cast<unsigned long long>(byte < 0 ? 0 : byte) << 8 * g;
+    const int lift = lift_of(largest);
+    lifts.both |= (static_cast<unsigned>(lift) & 0xffffu) << 16 * r;
+    uint2 lowered = {0, 0};
+    MLA_ROLLED for (int g = kGroups - 2; g >= 0; --g) {
+      const int byte = static_cast<int>(scale_byte<c>(raw, r, g)) - lift;
+      lowered.y = lowered.y << 8 | lowered.x >> 24;
+      lowered.x = lowered.x << 8 | static_cast<unsigned>(byte < 0 ? 0 : byte);
     }
-    raw.scales[r] = {static_cast<unsigned>(lowered), static_cast<unsigned>(lowered >> 32)};
+    raw.scales[r] = lowered;
   }
   raw.large = true;  // bytes from 128 to kFarthest are still there
+  return care;
 }
-template <Config c>
-MLA_DEVICE KeyFragment<c> prepare_with_care(RawStrip<c>& raw, const GroupWords& group,
-                                            const int (&lift)[2], int first_group, int u) {
-  KeyFragment<c> k = dequantise_words<c>(raw, group, first_group + u);
+// Group `first_group + u` as prepare_keys() would, without NaN. What was loaded into registers
+// comes from memory again: were it kept for this rare case, it would hold registers all through QK.
+template <Config c, bool kLast>
+MLA_DEVICE KeyFragment<c> prepare_with_care(RawStrip<c>& raw, const Care& care, const Lifts& lifts,
+                                            int first_group, int u) {
+  const int g = first_group + u;
+  const bool rope = kLast && g == kGroups - 1;
+  GroupWords group;
   MLA_UNROLL for (int r = 0; r < 2; ++r) {
-    const unsigned drop = pack_bf16(power_of_2(-lift[r]), power_of_2(-lift[r]));
+    const uint2 bad = care.bad[r];
+    const bool bad_group =
+        !rope && (__byte_perm(bad.x, bad.y, static_cast<unsigned>(g)) & 255u) != 0;
+    MLA_UNROLL for (int i = 0; i < 2; ++i) {
+      if (i == 1 && !rope) continue;
+      uint4 w;
+      if constexpr (Shape<c>::kDirect) {
+        w = raw_words<c>(raw, u, g, r, i);
+      } else {
+        w = load_run<c>(raw.rows[r] + g * kGroupDim, i);
+      }
+      const auto clean = [&](unsigned word) MLA_LAMBDA {
+        return bad_group ? 0u : without_nan(word, rope, raw.format);
+      };
+      group.v[r][i] = {clean(w.x), clean(w.y), clean(w.z), clean(w.w)};
+    }
+  }
+  KeyFragment<c> k = dequantise_words<c, kLast>(raw, group, g);
+  MLA_UNROLL for (int r = 0; r < 2; ++r) {
+    const unsigned drop = pack_bf16(power_of_2(-lifts.of(r)), power_of_2(-lifts.of(r)));
     MLA_UNROLL for (uint2& w : k.steps[r]) {
-      if (first_group + u == kGroups - 1) {
+      if (rope) {
         w = {multiply_bf16(w.x, drop), multiply_bf16(w.y, drop)};
       } else {
         w = {bf16_to_f16(w.x), bf16_to_f16(w.y)};
@@ -228,9 +271,9 @@ MLA_DEVICE KeyFragment<c> prepare_with_care(RawStrip<c>& raw, const GroupWords& 
 }
 template <Config c>
 MLA_DEVICE void lift(OwnScores<c>& s, float scale) {
-  if (!any_lane((s.lift[0] | s.lift[1]) != 0)) return;
+  if (!any_lane(s.lift.both != 0)) return;
   MLA_UNROLL for (int i = 0; i < OwnHeads<c>::kHeads / 2; ++i) s.v[i] +=
-      static_cast<float>(s.lift[i / 2 % 2]) / scale;
+      static_cast<float>(s.lift.of(i / 2 % 2)) / scale;
 }
 // The column of a group that lies at `place` of its 64 in the tile: the order in which a lane's
 // fragment is multiplied is kept in the tile, so that the same registers serve both.
@@ -245,15 +288,19 @@ template <Config c>
 MLA_DEVICE uint4 operand_a(const KeyFragment<c>& k, int i) {
   return {k.steps[0][i].x, k.steps[1][i].x, k.steps[0][i].y, k.steps[1][i].y};
 }
+// Where operand A of step i of group g of a strip begins for this lane, as matrices are written and
+// read.
+template <Config c>
+MLA_DEVICE LdsPtr kept_at(LdsPtr tile, int strip, int g, int i) {
+  const int lane = here(lane_id()), key = lane % 16, half = lane / 16;
+  const LdsPtr row = tile + static_cast<unsigned>((strip * 16 + key) * 128 + g * c.block_k * 128);
+  return row + (static_cast<unsigned>((2 * i + half) * 16) ^ static_cast<unsigned>(key % 8 * 16));
+}
 // Group g of a strip into the tile.
 template <Config c>
 MLA_DEVICE void keep_keys(LdsPtr tile, int strip, int g, const KeyFragment<c>& k) {
-  const int lane = here(lane_id()), key = lane % 16, half = lane / 16;
-  const LdsPtr row = tile + static_cast<unsigned>((strip * 16 + key) * 128 + g * c.block_k * 128);
   MLA_UNROLL for (int i = 0; i < 4; ++i) {
-    const unsigned byte =
-        static_cast<unsigned>((2 * i + half) * 16) ^ static_cast<unsigned>(key % 8 * 16);
-    write_matrices(row + byte, operand_a<c>(k, i));
+    write_matrices(kept_at<c>(tile, strip, g, i), operand_a<c>(k, i));
   }
 }
 // scores += K Q^T over one group of 64 columns. `k` is read until settle() has been called for it.
@@ -273,28 +320,31 @@ MLA_DEVICE void begin_multiply(StripScores<c>& s, const KeyFragment<c>& k, LdsPt
   }
   matrix_commit();
 }
-// The same by this warp's own instruction, which has rows and results in the same lanes, with what
-// is missing of the keys' size.
+// The same of keys that are in the tile, by this warp's own instruction, which has rows and results
+// in the same lanes; with what is missing of the keys' size. As a loop of few registers: it is
+// rare.
 template <Config c>
-MLA_DEVICE void multiply_alone(StripScores<c>& s, const KeyFragment<c>& k, LdsPtr queries, int g) {
+MLA_DEVICE void multiply_kept(StripScores<c>& s, LdsPtr tile, int strip, LdsPtr queries, int g) {
   const LdsPtr head = queries + g * c.block_h * 128 + lane_row() * 128;
   const bool rope = g == kGroups - 1;
-  MLA_UNROLL for (int t = 0; t < c.block_h / 8; ++t) {
-    float sum[4] = {0, 0, 0, 0};
-    MLA_UNROLL for (int i = 0; i < 4; ++i) {
-      const uint4 a = operand_a<c>(k, i);
+  __syncwarp();
+  MLA_ROLLED for (int i = 0; i < 4; ++i) {
+    const uint4 a = read_matrices(kept_at<c>(tile, strip, g, i));
+    MLA_UNROLL for (int t = 0; t < c.block_h / 8; ++t) {
       const auto word = [&](int byte) MLA_LAMBDA {
         return lds_read<unsigned>(head + t * 1024 +
                                   (static_cast<unsigned>(32 * i + byte + 4 * lane_part()) ^
                                    static_cast<unsigned>(lane_row() * 16)));
       };
+      float sum[4] = {0, 0, 0, 0};
       if (rope) {
         mma(sum, a, word(0), word(16));
       } else {
         mma_f16(sum, a, word(0), word(16));
       }
+      MLA_UNROLL for (int n = 0; n < 4; ++n) s.v[4 * t + n] +=
+          sum[n] * power_of_2(s.lift.of(n / 2));
     }
-    MLA_UNROLL for (int i = 0; i < 4; ++i) s.v[4 * t + i] += sum[i] * power_of_2(s.lift[i / 2]);
   }
 }
 // Waits until at most kPending of what begin_multiply() began are under way, `k` not among them.
@@ -332,7 +382,7 @@ MLA_DEVICE void send_scores(LdsPtr region, const StripScores<c>& s, int wave, in
 template <Config c>
 MLA_DEVICE void receive_scores(LdsPtr region, const StripScores<c>& s, OwnScores<c>& own, int wave,
                                int share) {
-  MLA_UNROLL for (int r = 0; r < 2; ++r) own.lift[r] = s.lift[r];
+  own.lift = s.lift;
   if constexpr (sharers(c) == 1) {
     MLA_UNROLL for (int i = 0; i < c.block_h / 2; ++i) own.v[i] = s.v[i];
     return;
@@ -417,7 +467,7 @@ template <Config c>
 MLA_DEVICE void weigh(const OwnScores<c>& s, float scale, const OwnHeads<c>& offset,
                       OwnHeads<c>& sum, OwnHeads<c>& exact, LdsPtr weights, int strip, int share) {
   const int lane = here(lane_id());
-  const float drops[2] = {power_of_2(-s.lift[0]), power_of_2(-s.lift[1])};
+  const float drops[2] = {power_of_2(-s.lift.of(0)), power_of_2(-s.lift.of(1))};
   MLA_UNROLL for (int i = 0; i < OwnHeads<c>::kHeads / 2; i += 2) {
     const int head = i / 4 * 2;
     const float drop = drops[i / 2 % 2];

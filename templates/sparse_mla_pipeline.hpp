@@ -32,7 +32,8 @@ MLA_DEVICE TileWalk tiles_of_split(const DecodeArgs& args, int main_length, int 
   }
   if (args.split_map == SplitMap::strided) return {first + part, first + count, parts, main_tiles};
   const auto boundary = [&](int p) MLA_LAMBDA {
-    return first + static_cast<int>(static_cast<long long>(count) * p / parts);
+    return first + static_cast<int>(static_cast<unsigned>(count) * static_cast<unsigned>(p) /
+                                    static_cast<unsigned>(parts));
   };
   return {boundary(part), boundary(part + 1), 1, main_tiles};
 }

@@ -61,15 +61,16 @@ MLA_DEVICE void score_strip(RawStrip<c>& raw, LdsPtr queries, LdsPtr tile, int s
     MLA_UNROLL for (auto& k : keys) settle<c, 0>(scores, k);
   }
   if (needs_care<c>(raw, scores)) {
-    scrub<c>(raw, group0);
     clear<c>(scores);
-    find_lift<c>(raw, scores.lift);
-    for_groups<c>(kMine, [&](int u) MLA_LAMBDA {
-      const KeyFragment<c> clean =
-          prepare_with_care<c>(raw, take_words<c>(raw, group0, u), scores.lift, group0, u);
+    const Care care = take_care<c>(raw, scores.lift);
+    MLA_ROLLED for (int u = 0; u < kMine - 1; ++u) {
+      const auto clean = prepare_with_care<c, false>(raw, care, scores.lift, group0, u);
       keep_keys<c>(tile, strip, group0 + u, clean);
-      multiply_alone<c>(scores, clean, queries, group0 + u);
-    });
+    }
+    const auto clean = prepare_with_care<c, true>(raw, care, scores.lift, group0, kMine - 1);
+    keep_keys<c>(tile, strip, group0 + kMine - 1, clean);
+    MLA_ROLLED for (int u = 0; u < kMine; ++u)
+        multiply_kept<c>(scores, tile, strip, queries, group0 + u);
   }
 }
 
@@ -136,7 +137,8 @@ MLA_DEVICE void attend_by_weights(Weighing<c>& w, Pipeline<c>& pipeline, const T
       send_scores<c>(weights, scored[n], wave, share);
     }
     publish_to_matrix_unit();
-    refill<c>(pipeline, set);
+    // What the waves exchange would queue up behind the loads.
+    if constexpr (sharers(c) == 1) refill<c>(pipeline, set);
     if constexpr (sharers(c) > 1) barrier();
 
     OwnScores<c> scores[kMine];
@@ -149,6 +151,7 @@ MLA_DEVICE void attend_by_weights(Weighing<c>& w, Pipeline<c>& pipeline, const T
       mask<c>(scores[n], there[n]);
       raise_to_max<c>(largest, scores[n]);
     }
+    if constexpr (sharers(c) > 1) refill<c>(pipeline, set);
     const Own max = own_part<c>(w.max, share);
     MLA_UNROLL for (int i = 0; i < Own::kCount; ++i) {
       largest.v[i] *= scale;
