@@ -168,12 +168,6 @@ MLA_DEVICE bool needs_care(const RawStrip<c>& raw, const StripScores<c>& s) {
   }
   return false;
 }
-// Calls step(u) for each of `groups` groups.
-template <Config c, typename Step>
-MLA_DEVICE void for_groups(int groups, Step step) {
-  for (int u = 0; u < groups; ++u) step(u);
-}
-
 // What the sharers of a strip scored of each other's heads goes through LDS, `region` being that of
 // the tile; the caller puts a barrier between the two.
 template <Config c>

@@ -52,8 +52,7 @@ MLA_DEVICE constexpr int operand_width(bool rope) {
 // One scope as a wave reads it for one token.
 struct ScopeView {
   GlobalPtr cache;
-  GlobalPtr indices;  // of all tokens
-  int first;          // of this token's
+  GlobalPtr indices;  // of this token
   int length;
   long long page_stride;
   int page_size;
@@ -70,8 +69,7 @@ MLA_DEVICE ScopeView open_scope(const CacheScope& scope, int token) {
     last = scope.indptr[token + 1];
   }
   v.cache = scope.cache;
-  v.indices = reinterpret_cast<GlobalPtr>(scope.indices);
-  v.first = first;
+  v.indices = reinterpret_cast<GlobalPtr>(scope.indices + first);
   v.length = last - first;
   v.page_stride = scope.page_stride;
   v.page_size = scope.page_size;
@@ -103,7 +101,7 @@ using Slots = int;
 template <Config c>
 MLA_DEVICE Slots<c> load_slots(const ScopeView& scope, int position) {
   const int p = position + lane_id() % 16;
-  return read_slot(scope.indices + 4ll * (scope.first + p), p >= 0 && p < scope.length);
+  return read_slot(scope.indices + 4ll * p, p >= 0 && p < scope.length);
 }
 
 // Where a lane's 16 bytes of group g lie in a row of 576 bytes; RoPE's group has 32.
@@ -271,10 +269,6 @@ MLA_DEVICE uint4 raw_words(const RawStrip<c>& raw, int u, int g, int r, int i) {
 template <Config c>
 MLA_DEVICE void replace_words(RawStrip<c>& raw, int u, int g, int r, int i, const uint4& words) {
   if constexpr (Shape<c>::kDirect) {
-    if (Shape<c>::kRopeHeld && g == kGroups - 1) {
-      raw.words[0][r][i] = words;
-      return;
-    }
     lds_write(staged_at<c>(raw.staged, r, g, i), words);
   } else {
     raw.words[u][r][i] = words;
@@ -323,17 +317,6 @@ MLA_DEVICE bool has_nan(const RawStrip<c>& raw, int first_group) {
   }
   return any_lane(found != 0 || has_bad_scale<c>(raw));
 }
-// Calls step(u) for each of `groups` groups; as a loop of few instructions where the strip's words
-// need not be registers, but for the last, which may be RoPE.
-template <Config c, typename Step>
-MLA_DEVICE void for_groups(int groups, Step step) {
-  if constexpr (Shape<c>::kRopeHeld) {
-    MLA_ROLLED for (int u = 0; u < groups - 1; ++u) step(u);
-    step(groups - 1);
-  } else {
-    MLA_UNROLL for (int u = 0; u < groups; ++u) step(u);
-  }
-}
 // Sets every NaN of the strip to 0: an element, or a whole group of 64 where the scale is NaN.
 // Loads the words again: were they kept for this rare case, they would hold registers all through
 // QK.
@@ -343,7 +326,7 @@ MLA_DEVICE void scrub(RawStrip<c>& raw, int first_group) {
   if (raw.keys == 0) return;
   MLA_UNROLL for (int r = 0; r < 2; ++r) {
     if constexpr (!Shape<c>::kDirect) load_words<c>(raw, r, first_group);
-    const auto clean_group = [&](int u) MLA_LAMBDA {
+    MLA_UNROLL for (int u = 0; u < RawStrip<c>::kUnits; ++u) {
       const int g = first_group + u;
       const bool rope = g == kGroups - 1,
                  bad = !rope && (scale_byte_twice<c>(raw, r, g) & 255u) == 255u;
@@ -355,8 +338,7 @@ MLA_DEVICE void scrub(RawStrip<c>& raw, int first_group) {
         };
         replace_words<c>(raw, u, g, r, i, {clean(w.x), clean(w.y), clean(w.z), clean(w.w)});
       }
-    };
-    for_groups<c>(RawStrip<c>::kUnits, clean_group);
+    }
     const uint2 bad = nan_scales(raw.scales[r]);  // 255 becomes 127, a scale of one
     raw.scales[r] = {raw.scales[r].x ^ bad.x, raw.scales[r].y ^ bad.y};
   }

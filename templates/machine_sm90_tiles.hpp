@@ -60,8 +60,10 @@ MLA_DEVICE KeyFragment<c> dequantise_words(RawStrip<c>& raw, const GroupWords& g
     const uint4 w = group.v[r][0];
     if (kMayBeRope && g == kGroups - 1) {
       const uint4 more = group.v[r][1];
-      const unsigned both[8] = {w.x, w.y, w.z, w.w, more.x, more.y, more.z, more.w};
-      MLA_UNROLL for (int i = 0; i < 4; ++i) k.steps[r][i] = {both[2 * i], both[2 * i + 1]};
+      k.steps[r][0] = {w.x, w.y};
+      k.steps[r][1] = {w.z, w.w};
+      k.steps[r][2] = {more.x, more.y};
+      k.steps[r][3] = {more.z, more.w};
       continue;
     }
     const unsigned words[4] = {w.x, w.y, w.z, w.w};

@@ -60,7 +60,6 @@ MLA_DEVICE ScopeView choose(bool first, const ScopeView& a, const ScopeView& b) 
   ScopeView v;
   v.cache = first ? a.cache : b.cache;
   v.indices = first ? a.indices : b.indices;
-  v.first = first ? a.first : b.first;
   v.length = first ? a.length : b.length;
   v.page_stride = first ? a.page_stride : b.page_stride;
   v.page_size = first ? a.page_size : b.page_size;

@@ -200,9 +200,9 @@ MLA_DEVICE Sums<c> sum_waves(Weighing<c>& w, LdsPtr board, int wave) {
 // Applies the sink and writes out and LSE, or with several splits the partial result. `scratch`:
 // the tiles, no longer read.
 template <Config c>
-MLA_DEVICE void write_result(const DecodeArgs& args, const Weighing<c>& w, const Sums<c>& sums,
-                             int token, int head0, int split, int splits, int wave, bool has_tiles,
-                             LdsPtr scratch) {
+MLA_DEVICE void write_weighed(const DecodeArgs& args, const Weighing<c>& w, const Sums<c>& sums,
+                              int token, int head0, int split, int splits, int wave, bool has_tiles,
+                              LdsPtr scratch) {
   using H = AllHeads<c>;
   const int heads = args.heads - head0;
   const long long row = static_cast<long long>(token) * args.heads + head0;
@@ -273,7 +273,7 @@ MLA_DEVICE void decode_by_weights(const DecodeArgs& args) {
 
   attend_by_weights<c>(w, pipeline, walk, args.scale * kLog2E * shrunk, lds, tiles, exchange, wave);
   const Sums<c> sums = sum_waves<c>(w, exchange + weights_bytes(c), wave);
-  write_result<c>(reload(args), w, sums, token, head0, split, splits, wave, has_tiles, tiles);
+  write_weighed<c>(reload(args), w, sums, token, head0, split, splits, wave, has_tiles, tiles);
 }
 
 }  // namespace mla
