@@ -18,6 +18,7 @@
 //   StripScores    M keys x all heads, fp32
 //   OwnScores      M keys x the heads it weighs, fp32
 //   HeadColumns    all heads x the wave's columns, fp32
+//   KeyFragment    may be narrower than bf16, and then a key 2^-lift of itself: see take_care()
 //   AllHeads       a number for each head; OwnHeads for each that it weighs
 //
 // PerHead, AllHeads and OwnHeads are arrays of kCount numbers; arithmetic on them is written
@@ -25,7 +26,8 @@
 // combine_max() or combine_sum() made it the same wherever the head is held.
 //
 // The host's spelling (machine_host.hpp) keeps each whole tile in plain arrays, and is the
-// specification of the others. MLA_HAS_WEIGHTS: the machine spells the verbs of WaveSplit::weights.
+// specification of the others. MLA_HAS_WEIGHTS: the machine spells the verbs of WaveSplit::weights
+// and WaveSplit::blocks.
 
 #if defined(__AMDGCN__) || defined(__HIP_DEVICE_COMPILE__)
 #include "machine_gfx9_products.hpp"

@@ -59,11 +59,10 @@ MLA_DEVICE KeyFragment<c> dequantise_words(RawStrip<c>& raw, const GroupWords& g
   MLA_UNROLL for (int r = 0; r < 2; ++r) {
     const uint4 w = group.v[r][0];
     if (kMayBeRope && g == kGroups - 1) {
-      const uint4 more = group.v[r][1];
       k.steps[r][0] = {w.x, w.y};
       k.steps[r][1] = {w.z, w.w};
-      k.steps[r][2] = {more.x, more.y};
-      k.steps[r][3] = {more.z, more.w};
+      k.steps[r][2] = {group.v[r][1].x, group.v[r][1].y};
+      k.steps[r][3] = {group.v[r][1].z, group.v[r][1].w};
       continue;
     }
     const unsigned words[4] = {w.x, w.y, w.z, w.w};
