@@ -63,10 +63,12 @@ MLA_DEVICE void raise_maxima(Attention<c>& a, PerHead<c.mfma>& largest, LdsPtr s
 }
 
 // Scores the wave's heads with the keys of its team, and shares what they weigh. `shrunk`: some key
-// of the tile is. Whether NaN in a key got into the sums of some wave.
+// of the tile is. Whether NaN in a key got into the sums of some wave; `sum` and `exact` are the
+// sums without this tile.
 template <Config c, int kScored>
-MLA_DEVICE bool weigh_tile(Attention<c>& a, ScoreTile<c.mfma> (&scores)[kScored], float scale,
-                           bool shrunk, const BlockBoard<c>& board, int strip0, int wave) {
+MLA_DEVICE bool weigh_tile(Attention<c>& a, PerHead<c.mfma>& sum, PerHead<c.mfma>& exact,
+                           ScoreTile<c.mfma> (&scores)[kScored], float scale, bool shrunk,
+                           const BlockBoard<c>& board, int strip0, int wave) {
   using H = PerHead<c.mfma>;
   H largest, offset;
   bool grew = false;
@@ -83,15 +85,16 @@ MLA_DEVICE bool weigh_tile(Attention<c>& a, ScoreTile<c.mfma> (&scores)[kScored]
   if (any_wave<c>(c.rescale_threshold < 0 || grew, board.flags[1]))
     raise_maxima(a, largest, board.statistics, wave);
   MLA_UNROLL for (int i = 0; i < H::kCount; ++i) offset.v[i] = offset_of(a.max[0].v[i]);
+  sum = a.sum[0];
+  exact = a.exact[0];
   MLA_UNROLL for (int n = 0; n < kScored; ++n) {
-    H sum = a.sum[0], exact = a.exact[0];
-    const auto w = weigh(scores[n], scale, offset, sum, exact);
+    H unlifted_sum = a.sum[0], unlifted_exact = a.exact[0];
+    const auto w = weigh(scores[n], scale, offset, a.sum[0], a.exact[0]);
     if (shrunk) {
-      add_dropped(scores[n], board.lifts + (strip0 + n) * c.mfma * 4, scale, offset, a.sum[0],
-                  a.exact[0]);
-    } else {
-      a.sum[0] = sum;
-      a.exact[0] = exact;
+      add_dropped(scores[n], board.lifts + (strip0 + n) * c.mfma * 4, scale, offset, unlifted_sum,
+                  unlifted_exact);
+      a.sum[0] = unlifted_sum;
+      a.exact[0] = unlifted_exact;
     }
     share_weights<c>(board.weights, strip0 + n, w, wave);
   }
@@ -132,17 +135,17 @@ MLA_DEVICE void attend_by_blocks(Attention<c>& a, Pipeline<c>& pipeline, TileWal
   for (int stage = 0;;) {
     const LdsPtr tile = tiles + stage * tile_bytes(c);
     shrunk = any_wave<c>(shrunk, board.flags[0]);
-    const H sum = a.sum[0], exact = a.exact[0];
+    H sum, exact;
     ScoreTile<c.mfma> scores[kScored];
     score_block<c>(scores, queries, tile, wave);
-    if (weigh_tile<c>(a, scores, scale, shrunk, board, strip0, wave)) {
+    if (weigh_tile<c>(a, sum, exact, scores, scale, shrunk, board, strip0, wave)) {
       a.sum[0] = sum;
       a.exact[0] = exact;
       clear_nan<c>(tile, wave);
       publish_to_matrix_unit();
       barrier();
       score_block<c>(scores, queries, tile, wave);
-      weigh_tile<c>(a, scores, scale, shrunk, board, strip0, wave);
+      weigh_tile<c>(a, sum, exact, scores, scale, shrunk, board, strip0, wave);
     }
     begin_accumulate<c>(a.out[0], tile, board.weights, wave);
     walk.next += walk.step;

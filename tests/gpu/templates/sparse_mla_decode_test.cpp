@@ -152,10 +152,11 @@ TEST_P(SparseMlaDecodeOnGpu, IsRightWhereScalesAreFarApart) {
     ProblemData data = make_inputs(problem(16, 4, 128, 200), {.seed = 91});
     for (ScopeData* scope : {&data.main, &data.extra}) {
       for (int slot = 0; slot < scope->rows; ++slot) {
-        const auto shift = static_cast<std::uint8_t>(step * (random() % 4));
+        const int shift = step * static_cast<int>(random() % 4);
         for (int g = 0; g < kGroups - 1; ++g) {
           std::uint8_t& byte = scales_of(*scope, slot)[g];
-          if (byte != 255 && random() % 2 != 0) byte = static_cast<std::uint8_t>(byte - shift);
+          if (byte != 255 && random() % 2 != 0)
+            byte = static_cast<std::uint8_t>(std::max(1, byte - shift));
         }
       }
     }
