@@ -107,6 +107,12 @@ class LaunchCase {
     data_ = make_inputs(record, options);
     ASSERT_LE(data_.main.rows, args.main.rows);
     ASSERT_LE(data_.extra.rows, args.extra.rows);
+    // What the lists call invalid must be so for the launch too, which may know of more rows.
+    for (ScopeData* scope : {&data_.main, &data_.extra}) {
+      for (std::int32_t& slot : scope->indices) {
+        if (slot >= scope->rows) slot = -1;
+      }
+    }
     upload();
   }
   void poison() {
@@ -163,7 +169,8 @@ class LaunchCase {
       if (scope->indptr == nullptr) continue;
       put(scope->cache, data->cache);
       put(scope->indices, data->indices);
-      put(scope->indptr, data->indptr);
+      const std::vector<std::int32_t> empty(static_cast<std::size_t>(args.tokens) + 1);
+      put(scope->indptr, data->indptr.empty() ? empty : data->indptr);
     }
     poison();
   }
