@@ -1,12 +1,11 @@
 """The kernel of vLLM's ROCm backend for DeepSeek-V4, by mla-tune's plans.
 
-    from mla_tune import Dispatcher
-    from mla_tune.vllm import SparseAttnDecode
-    from vllm... import rocm_aiter_mla_sparse_dsv4 as backend     # wherever it lies
+    decode = SparseAttnDecode(Dispatcher("dsv4.mla", device="cuda:0"),
+                              backend.rocm_sparse_attn_decode)
+    decode.reserve(heads=16, tokens=512)
+    backend.rocm_sparse_attn_decode = decode
 
-    backend.rocm_sparse_attn_decode = SparseAttnDecode(
-        Dispatcher("dsv4.mla", device=torch.cuda.current_device()), backend.rocm_sparse_attn_decode)
-
+where `backend` is the module that calls that function.
 What it cannot do is left to the function that it stands for, and said once, by logging.
 """
 
