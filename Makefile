@@ -16,7 +16,7 @@ ARCHS    ?= gfx950 gfx942
 RELEASES ?= 6.4 7.2
 MATRIX_DB           ?= $(or $(XDG_DATA_HOME),$(HOME)/.local/share)/mla-tune/release-matrix.db
 MATRIX_SHAPES       ?= configs/shapes/release.yaml
-MATRIX_CODE_OBJECTS ?= 200
+MATRIX_CODE_OBJECTS ?= 150
 
 SOURCES = $(shell git ls-files '*.cpp' '*.hpp' '*.h')
 SCRIPTS = $(shell git ls-files '*.sh' '*.sbatch' .ci/run)
