@@ -112,6 +112,12 @@ int DispatchTable::find_near(const Class& in, const Query& query) const noexcept
     if (worst > kNear) return true;
     return best >= 0 && std::tie(worst, sum) > std::tie(least.worst, least.sum);
   };
+  // Of rows that are as near. They ascend by tokens, extra keys and main keys.
+  const auto wins = [&](int a, int b) {
+    const int more = rows_[static_cast<std::size_t>(a)].shape.tokens -
+                     rows_[static_cast<std::size_t>(b)].shape.tokens;
+    return more == 0 ? a > b : more < 0;
+  };
   const auto visit_step = [&](const Step& step, int tokens) {
     if (hopeless(tokens, 0)) return false;
     outwards(
@@ -121,9 +127,8 @@ int DispatchTable::find_near(const Class& in, const Query& query) const noexcept
           if (hopeless(tokens, extra)) return false;
           const Distance distance(place, tokens, wanted);
           const int row = static_cast<int>(&place - places_.data());
-          // Rows ascend by tokens, extra keys and main keys: of equal distances the last is the
-          // larger.
-          const bool better = best < 0 || distance < least || (distance == least && row > best);
+          const bool better =
+              best < 0 || distance < least || (distance == least && wins(row, best));
           if (distance.worst <= kNear && better) {
             best = row;
             least = distance;
@@ -155,9 +160,11 @@ Answer DispatchTable::answer(const Query& query, const Launch& launch) const noe
   return answer;
 }
 
-Answer DispatchTable::answer(const Query& query, const Row& row) const noexcept {
+Answer DispatchTable::answer(const Query& query, const Row& row, bool fits) const noexcept {
   const Variant& variant = variant_of(row);
-  Answer answer = this->answer(query, variant.launch);
+  Launch launch = variant.launch;
+  if (fits && row.shape != query) launch.splits = fit_splits(launch, row.shape, query, units_);
+  Answer answer = this->answer(query, launch);
   answer.grade = row.evidence == Evidence::predicted ? MatchGrade::predicted
                  : row.shape == query                ? MatchGrade::exact
                                                      : MatchGrade::nearest;
@@ -190,15 +197,15 @@ Answer DispatchTable::lookup(const Query& asked, const LookupRule& rule) const n
     if (in == nullptr) continue;
     int row = find_exact(*in, query);
     if (row < 0 && rule.nearest) row = find_near(*in, query);
-    if (row >= 0) return answer(query, rows_[static_cast<std::size_t>(row)]);
+    if (row >= 0) return answer(query, rows_[static_cast<std::size_t>(row)], rule.fit_splits);
   }
   return fallback(query);
 }
 
 Answer DispatchTable::force(const Query& asked) const noexcept {
-  const Answer answer = lookup(asked);
+  const Answer answer = lookup(asked, {.fit_splits = false});
   if (answer.grade != MatchGrade::fallback || rows_.empty()) return answer;
-  return this->answer(canonical(asked), rows_.front());
+  return this->answer(canonical(asked), rows_.front(), false);
 }
 
 }  // namespace mla

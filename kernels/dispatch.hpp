@@ -44,13 +44,13 @@ struct Answer {
   bool has_evidence = false;  // false for fallback and none
   Evidence evidence = Evidence::predicted;
   std::string_view variant = {};  // VariantRecord::key; "fallback" for the fallback
-  std::string_view params = {};   // canonical JSON of `launch`; zero-terminated
+  std::string_view params = {};   // the variant's, canonical JSON; zero-terminated
   std::string_view rocm = {};     // release that compiled the winner; empty without one
   int winner = -1;                // its position among those that the table was made of; -1: none
   double median_us = 0;           // for tuned_for, not for the query; 0 without evidence
   Query tuned_for = {};
-  Launch launch = {};
-  int splits = 0;  // above 1: sparse_mla_reduce follows sparse_mla_decode
+  Launch launch = {};  // the variant's; with a near shape's winner in splits of its own
+  int splits = 0;      // above 1: sparse_mla_reduce follows sparse_mla_decode
   std::int64_t workspace_bytes = 0;
   Dim3 decode_grid = {};
   unsigned decode_block = 0;   // threads, in x
@@ -88,8 +88,9 @@ bool of_release(const std::string& release, std::string_view wanted);
 
 // What a look-up may answer besides the fallback and winners that were measured for the very shape.
 struct LookupRule {
-  bool nearest = true;    // winners of another shape
-  bool predicted = true;  // winners that were not measured
+  bool nearest = true;     // winners of another shape
+  bool predicted = true;   // winners that were not measured
+  bool fit_splits = true;  // whether another shape's winner is launched in splits that fit
 };
 
 // The winners of one arch, in memory. Built once; then immutable: any number of threads may look
@@ -105,10 +106,25 @@ struct LookupRule {
 // A winner that was measured goes before one that was predicted; then that of the very shape; among
 // the near ones the one whose worst of tokens, main_len and extra_len is nearest, as |log2| of the
 // ratio; then by the sum of the three; then by the sum of the pages' |log2|; then by heads; then
-// the larger problem: more tokens, then more extra keys, then more main keys. Distances are
+// fewer tokens, more extra keys, more main keys. Distances are
 // compared in 1024ths of an octave. The same shape tuned more than once counts by its best row:
 // measured first, then a cold cache, then uniform lengths, then the shortest time, then the newest
 // release.
+//
+// The winner of another shape is launched in splits that fit the query:
+//   workgroups  as many as the winner had, or fewer: it found out what the device takes. Where it
+//               gave each split a single tile it could not find out, and at least one for each
+//               compute unit are wanted
+//   tiles       each split as many as come of that, rounded up, and at least one; then the fewest
+//               splits with so many. A winner that kept its scopes apart has them apart again
+//   one split   stays one: such a winner has no reduce kernel. That is why fewer tokens are
+//               preferred of what is as near: what was split can be split less
+//
+// What that costs over tests/data/sm_90_h200_launches.json.zst (one H200, 16 heads, 30 kernels in
+// 32 launches each, 1 to 256 tokens by 512 to 2048 keys), with every other token count and length
+// held out, so that a winner of half to twice the tokens and keys answers: 3.5 % above the best
+// time measured (geometric mean), 8.6 % at worst. In the winner's own splits, and with more tokens
+// first, it was 10.0 and 25.8 %.
 //
 // A look-up visits token counts, and for each the lengths of the extra scope, outwards from the
 // query's and only as far as something better can be: it costs about as much with 10,000 winners as
@@ -126,8 +142,8 @@ class DispatchTable {
 
   // Never fails: grade none is the answer to a query out of range.
   Answer lookup(const Query& query, const LookupRule& rule = {}) const noexcept;
-  // lookup(); where nothing is near, some winner all the same. For one who knows better, and has
-  // made the table of one variant.
+  // lookup(); where nothing is near, some winner all the same, and always in its own splits. For
+  // one who knows better, and has made the table of one variant.
   Answer force(const Query& query) const noexcept;
 
   // f(Answer::winner, its Launch) for each row.
@@ -188,11 +204,12 @@ class DispatchTable {
   int find_exact(const Class& in, const Query& query) const noexcept;
   int find_near(const Class& in, const Query& query) const noexcept;
   Answer answer(const Query& query, const Launch& launch) const noexcept;
-  Answer answer(const Query& query, const Row& row) const noexcept;
+  Answer answer(const Query& query, const Row& row, bool fits) const noexcept;
   Answer fallback(const Query& query) const noexcept;
 
   std::string arch_;
   int lanes_ = 1;
+  int units_ = 1;
   std::vector<Variant> variants_;
   std::vector<std::string> releases_;
   std::vector<Row> rows_;

@@ -35,13 +35,14 @@ constexpr int kFallbackKeysPerSplit = 64;          // fewer are not worth a spli
 struct KnownArch {
   std::string_view name;
   int lanes;
+  int units;             // compute units of the largest chip
   ValueRead value_read;  // the fallback's
 };
-constexpr KnownArch kArchs[] = {{"gfx950", 64, ValueRead::transposing},
-                                {"gfx942", 64, ValueRead::permuting},
-                                {"sm_90", 32, ValueRead::transposing},
-                                {"sm_90a", 32, ValueRead::transposing},
-                                {"host", 1, ValueRead::transposing}};
+constexpr KnownArch kArchs[] = {{"gfx950", 64, 256, ValueRead::transposing},
+                                {"gfx942", 64, 304, ValueRead::permuting},
+                                {"sm_90", 32, 132, ValueRead::transposing},
+                                {"sm_90a", 32, 132, ValueRead::transposing},
+                                {"host", 1, 1, ValueRead::transposing}};
 
 const KnownArch* find_arch(std::string_view name) {
   for (const KnownArch& arch : kArchs)
@@ -63,6 +64,11 @@ Launch fallback_with(ValueRead value_read, int splits) {
 int dispatch_lanes(std::string_view arch) noexcept {
   const KnownArch* known = find_arch(arch);
   return known == nullptr ? 0 : known->lanes;
+}
+
+int dispatch_units(std::string_view name) noexcept {
+  const KnownArch* known = find_arch(name);
+  return known == nullptr ? 0 : known->units;
 }
 
 bool is_dispatch_arch(std::string_view arch) noexcept { return dispatch_lanes(arch) != 0; }

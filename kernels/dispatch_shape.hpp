@@ -32,6 +32,9 @@ constexpr Query canonical(Query q) {
   return q;
 }
 
+// Compute units that an arch that is_dispatch_arch() knows has at most; 0 for others.
+int dispatch_units(std::string_view arch) noexcept;
+
 // What must be equal for two shapes to be near.
 constexpr unsigned class_of(const Query& q) {
   unsigned key = static_cast<unsigned>(head_class(q.heads));
@@ -41,6 +44,10 @@ constexpr unsigned class_of(const Query& q) {
     key = key << 1 | static_cast<unsigned>(bit);
   return key;
 }
+
+// The splits for `query` of a launch that won for `tuned`: the rule of DispatchTable. More than one
+// only where the winner had more than one, for it alone has a reduce kernel.
+Splits fit_splits(const Launch& launch, const Query& tuned, const Query& query, int units) noexcept;
 
 inline auto shape_order(const Query& q) {
   return std::tuple(q.tokens, q.extra_len, q.main_len, q.heads, q.main_page, q.extra_page);

@@ -126,6 +126,7 @@ struct DispatchTable::Builder {
 DispatchTable::DispatchTable(std::string_view arch, const std::vector<Winner>& winners)
     : arch_(arch) {
   lanes_ = dispatch_lanes(arch);
+  units_ = dispatch_units(arch);
   if (lanes_ == 0)
     throw Error(ErrorKind::usage,
                 fmt::format("there are no kernels for arch '{}': there are for gfx950, gfx942, "

@@ -124,7 +124,7 @@ typedef struct mla_plan_info {
   int32_t grade;           /* mla_grade */
   int32_t evidence;        /* mla_evidence; none for a fallback */
   const char* variant;     /* key of the variant; "fallback" */
-  const char* params;      /* its parameters: a JSON object */
+  const char* params;      /* its parameters: a JSON object, with the splits it was tuned in */
   const char* release;     /* ROCm (CUDA) that compiled it; "" for a fallback */
   double median_us;        /* of tuned_*, not of the problem; 0 without evidence */
   int64_t workspace_bytes; /* for the problem's tokens; 0: none is needed */
@@ -132,7 +132,7 @@ typedef struct mla_plan_info {
   int32_t has_code;        /* 1: it can be launched */
   int32_t kernel_count;    /* launches of one mla_launch: 1, or 2 where splits > 1 */
   int32_t splits;
-  int32_t split_main, split_extra, split_map; /* fields of DecodeArgs */
+  int32_t split_main, split_extra, split_map; /* fields of DecodeArgs, as they are launched */
   int32_t tuned_heads, tuned_tokens;          /* the shape that was tuned; 0 for a fallback */
   int32_t tuned_main_len, tuned_extra_len;
   int32_t tuned_main_page, tuned_extra_page;

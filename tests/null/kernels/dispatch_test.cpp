@@ -66,7 +66,7 @@ Query query(int heads, int tokens, int main_len, int extra_len) {
 
 const Query kServed = query(16, 8, 128, 1024);
 
-int mark(const Answer& answer) { return answer.launch.splits.split_extra; }
+int mark(const Answer& answer) { return variant_launch(answer.params).splits.split_extra; }
 
 TEST(Dispatch, AnswersTheVeryShapeExactly) {
   const DispatchTable table("gfx950", {winner(kServed, 4)});
@@ -122,10 +122,16 @@ TEST(Dispatch, TakesNothingMoreThanAFactorOfEightAway) {
   EXPECT_EQ(table.lookup(query(16, 1, 15, 128)).grade, MatchGrade::fallback);
 }
 
-TEST(Dispatch, BreaksATieForTheLargerProblem) {
+TEST(Dispatch, BreaksATieForFewerTokens) {
   const DispatchTable table(
       "gfx950", {winner(query(16, 16, 128, 1024), 1), winner(query(16, 4, 128, 1024), 2)});
-  EXPECT_EQ(mark(table.lookup(query(16, 8, 128, 1024))), 1);
+  EXPECT_EQ(mark(table.lookup(query(16, 8, 128, 1024))), 2);
+}
+
+TEST(Dispatch, BreaksATieOfLengthsForTheLarger) {
+  const DispatchTable table(
+      "gfx950", {winner(query(16, 8, 128, 512), 1), winner(query(16, 8, 128, 2048), 2)});
+  EXPECT_EQ(mark(table.lookup(query(16, 8, 128, 1024))), 2);
 }
 
 TEST(Dispatch, DoesNotTradeOneParameterForAnotherAsAVolumeWould) {
@@ -185,6 +191,35 @@ TEST(Dispatch, UsesAForcedWinnerHoweverFar) {
   EXPECT_EQ(far.grade, MatchGrade::nearest);
   EXPECT_EQ(far.splits, 1) << "of the query's own scopes";
   EXPECT_EQ(DispatchTable("gfx950", {}).force(kServed).grade, MatchGrade::fallback);
+}
+
+Splits fitted(Splits own, const Query& tuned, const Query& asked) {
+  Winner w = winner(tuned, 1);
+  Launch launch = variant_launch(w.params);
+  launch.config.block_k = 64;
+  launch.splits = own;
+  w.params = variant_params(launch);
+  const Answer answer = DispatchTable("gfx950", {w}).lookup(asked);
+  EXPECT_NE(answer.grade, MatchGrade::fallback);
+  return answer.launch.splits;
+}
+
+MATCHER_P2(Shared, main, extra, "") { return arg.split_main == main && arg.split_extra == extra; }
+
+TEST(Dispatch, FitsTheSplitsOfANearWinnerToTheQuery) {
+  const Splits joint{0, 4, SplitMap::strided}, apart{2, 16, SplitMap::strided};
+  const Query many = query(16, 64, 128, 512), few = query(16, 4, 128, 1024);
+  EXPECT_THAT(fitted(joint, many, many), Shared(0, 4));
+  EXPECT_THAT(fitted(joint, many, query(16, 32, 128, 512)), Shared(0, 5)) << "8 splits of 2 tiles";
+  EXPECT_THAT(fitted(joint, many, query(16, 128, 128, 512)), Shared(0, 2));
+  EXPECT_THAT(fitted(joint, many, query(16, 256, 128, 512)), Shared(0, 1));
+  EXPECT_THAT(fitted(joint, many, query(16, 8, 128, 512)), Shared(0, 10)) << "a tile each";
+  EXPECT_THAT(fitted(apart, few, query(16, 2, 128, 1024)), Shared(2, 16)) << "a tile each";
+  EXPECT_THAT(fitted(apart, few, query(16, 4, 128, 2048)), Shared(2, 32)) << "one for each unit";
+  EXPECT_THAT(fitted(apart, few, query(16, 32, 128, 1024)), Shared(1, 6)) << "8 splits of 3 tiles";
+  EXPECT_THAT(fitted({0, 1, SplitMap::contiguous}, query(16, 64, 128, 512), query(16, 8, 128, 512)),
+              Shared(0, 1))
+      << "it has no reduce kernel";
 }
 
 TEST(Dispatch, PassesOverWinnersItCannotLaunchAndSaysSo) {
@@ -261,7 +296,7 @@ const Winner* nearest_by_rule(const std::vector<Winner>& winners, const Query& q
                                       t + m + e,
                                       0,
                                       double(std::abs(p.num_heads - q.heads)),
-                                      double(-p.num_tokens),
+                                      double(p.num_tokens),
                                       double(-p.extra_len),
                                       double(-p.main_len),
                                       double(-p.num_heads)};

@@ -1,0 +1,46 @@
+// In how many splits a winner of another shape is launched.
+
+#include <algorithm>
+
+#include "kernels/dispatch_shape.hpp"
+
+namespace mla {
+namespace {
+
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+struct Work {
+  std::int64_t workgroups;  // of a launch in one split
+  std::int64_t main_tiles, extra_tiles;
+
+  Work(const Config& c, const Query& q)
+      : workgroups(q.tokens * ceil_div(q.heads, c.block_h)),
+        main_tiles(ceil_div(q.main_len, c.block_k)),
+        extra_tiles(ceil_div(q.extra_len, c.block_k)) {}
+  std::int64_t tiles() const { return main_tiles + extra_tiles; }
+  friend bool operator==(const Work&, const Work&) = default;
+};
+
+}  // namespace
+
+Splits fit_splits(const Launch& launch, const Query& tuned, const Query& query,
+                  int units) noexcept {
+  const Splits& s = launch.splits;
+  const std::int64_t splits = total_splits(s, tuned.extra_len > 0);
+  const Work was(launch.config, tuned), is(launch.config, query);
+  if (splits <= 1 || was == is) return s;
+  std::int64_t wanted = was.workgroups * splits;
+  // Whoever had a tile for each split could not use more of them.
+  if (splits >= was.tiles()) wanted = std::max<std::int64_t>(wanted, units);
+  const std::int64_t most =
+      std::clamp<std::int64_t>(wanted / is.workgroups, 1, std::max<std::int64_t>(is.tiles(), 1));
+  const std::int64_t each = std::max<std::int64_t>(ceil_div(is.tiles(), most), 1);
+  const auto shares = [&](std::int64_t tiles) {
+    return static_cast<int>(std::max<std::int64_t>(ceil_div(tiles, each), 1));
+  };
+  if (most == 1) return {0, 1, SplitMap::contiguous};
+  if (s.split_main == 0) return {0, shares(is.tiles()), s.split_map};
+  return {shares(is.main_tiles), shares(is.extra_tiles), s.split_map};
+}
+
+}  // namespace mla
