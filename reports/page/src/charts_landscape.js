@@ -16,13 +16,13 @@ export function flatnessChart(problems) {
     title: "Other variants over the best",
     note: `From the best to the worst variant; the dot is the median.${shown.length < problems.length ? ` The first ${kMost} problems.` : ""}`,
     label: `Median and worst variant over the best of ${shown.length} problems; the table has the numbers.`,
-    height: Math.max(220, 70 + 20 * shown.length),
+    height: (size) => Math.max(220, 70 + (size.isNarrow ? 32 : 20) * shown.length),
     onPick: (event) => (location.hash = linkTo(shown[event.dataIndex])),
     option: (size) => ({
       grid: grid(),
       tooltip: tooltip(({ dataIndex }) => `${shown[dataIndex].words}\nmedian ${times(shown[dataIndex].median_ratio)}, worst ${times(shown[dataIndex].worst_ratio)}`),
       xAxis: axis("times the best", { type: "log", min: 1, max: Math.max(2, ...shown.map((p) => Math.ceil(p.worst_ratio))) }),
-      yAxis: axis("", { type: "category", inverse: true, data: shown.map((p) => shortName(p, withArch)), splitLine: { show: false },
+      yAxis: axis("", { type: "category", inverse: true, data: shown.map((p) => shortName(p, withArch, size.isNarrow ? "\n" : " ")), splitLine: { show: false },
         axisLabel: { width: size.isNarrow ? 120 : 190, overflow: "truncate", interval: 0, hideOverlap: false, fontSize: 11 } }),
       series: [
         { type: "custom", z: 1, encode: { x: 1, y: 0 }, data: shown.map((p, i) => [i, p.worst_ratio]),

@@ -35,6 +35,8 @@ const tests = {
         assert.deepEqual(missing, [], `charts of ${view} are drawn`);
         const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
         assert.equal(over <= 0, true, `${view} fits into ${look.width} pixels`);
+        const cut = await page.locator(".data .scroll").evaluateAll((all) => all.filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.ariaLabel));
+        if (look.width === 390) assert.deepEqual(cut, [], `cards of ${view} are not cut`);
       }
       assert.deepEqual(complaints, []);
       await close();

@@ -22,6 +22,7 @@ export const launch = (program) =>
 // `complaints` collects what must not happen: errors on the console, and any request but for the page itself.
 export async function open(browser, address, { width = 1280, dark = false } = {}) {
   const context = await browser.newContext({ viewport: { width, height: 900 }, colorScheme: dark ? "dark" : "light", reducedMotion: "reduce" });
+  context.setDefaultTimeout(120000); // for machines that do much else
   const page = await context.newPage();
   const complaints = [];
   page.on("console", (message) => ["error", "warning"].includes(message.type()) && complaints.push(message.text()));
