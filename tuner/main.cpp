@@ -10,6 +10,7 @@
 #include <map>
 #include <new>
 #include <optional>
+#include <system_error>
 #include <vector>
 
 #include "db/error.hpp"
@@ -383,6 +384,8 @@ int main(int argc, char** argv) {
   } catch (const std::bad_alloc&) {
     return mla::report(mla::ErrorKind::system,
                        "out of memory: run with fewer --jobs, or close something");
+  } catch (const std::system_error& error) {  // fmt's, where standard output takes no more
+    return mla::report(mla::ErrorKind::system, error.what());
   } catch (const std::exception& error) {
     return mla::report(mla::ErrorKind::internal,
                        fmt::format("a mistake in mla-tune itself: {}; please report it with the "
