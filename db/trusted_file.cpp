@@ -63,9 +63,9 @@ void check_owner(const fs::path& path, const std::string& what, int descriptor) 
 // Of a large buffer; its small pages would take longer to come, one fault each, than its bytes.
 void prefer_large_pages(char* data, std::size_t size) {
   const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-  const auto begin = (reinterpret_cast<std::uintptr_t>(data) + page - 1) / page * page;
-  const auto end = reinterpret_cast<std::uintptr_t>(data) + size;
-  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+  const auto address = reinterpret_cast<std::uintptr_t>(data);
+  const std::size_t to_page = (page - address % page) % page;
+  if (to_page < size) ::madvise(data + to_page, size - to_page, MADV_HUGEPAGE);
 }
 
 }  // namespace
