@@ -26,6 +26,9 @@ struct Query {
   friend bool operator==(const Query&, const Query&) = default;
 };
 
+// The shape of a problem as it was tuned; what lengths and cache were is not part of it.
+Query query_of(const ProblemRecord& problem);
+
 // How well an answer fits its query, in the order of preference exact, nearest, predicted,
 // fallback. STABLE VALUES: never renumber.
 enum class MatchGrade : int {

@@ -12,18 +12,19 @@
 #include "kernels/params.hpp"
 
 namespace mla {
-namespace {
 
-Query shape_of(const ProblemRecord& p) {
-  return canonical({.heads = p.num_heads,
-                    .tokens = p.num_tokens,
-                    .main_len = p.main_len,
-                    .extra_len = p.extra_len,
-                    .main_page = p.main_page,
-                    .extra_page = p.extra_page,
-                    .main_format = static_cast<Fp8Format>(p.main_format),
-                    .extra_format = static_cast<Fp8Format>(p.extra_format)});
+Query query_of(const ProblemRecord& p) {
+  return {.heads = p.num_heads,
+          .tokens = p.num_tokens,
+          .main_len = p.main_len,
+          .extra_len = p.extra_len,
+          .main_page = p.main_page,
+          .extra_page = p.extra_page,
+          .main_format = static_cast<Fp8Format>(p.main_format),
+          .extra_format = static_cast<Fp8Format>(p.extra_format)};
 }
+
+namespace {
 
 // "7.10.1" as {7, 10, 1}; what is no number counts as 0.
 std::vector<int> release_numbers(const std::string& release) {
@@ -93,7 +94,7 @@ struct DispatchTable::Builder {
   void add(int position) {
     const Winner& winner = winners[static_cast<std::size_t>(position)];
     try {
-      const Query shape = shape_of(winner.problem);
+      const Query shape = canonical(query_of(winner.problem));
       if (unlaunchable(shape) != nullptr)
         throw Error(ErrorKind::database, "its problem is out of range");
       table.rows_.push_back(

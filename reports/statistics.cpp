@@ -4,6 +4,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "kernels/random.hpp"
+
 namespace mla {
 namespace {
 
@@ -56,22 +58,7 @@ double exact_tail(std::size_t n, std::size_t m, std::size_t u) {
   return std::accumulate(row[m].begin(), row[m].end(), 0.0);
 }
 
-// SplitMix64, so that a report is the same with every standard library.
-class Draws {
- public:
-  explicit Draws(std::uint64_t seed) : state_(seed) {}
-  std::size_t below(std::size_t bound) {
-    std::uint64_t z = state_ += 0x9E3779B97F4A7C15u;
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
-    return static_cast<std::size_t>((z ^ z >> 31) % bound);
-  }
-
- private:
-  std::uint64_t state_;
-};
-
-double resampled_median(const std::vector<double>& values, Draws& draws,
+double resampled_median(const std::vector<double>& values, Random& draws,
                         std::vector<double>& scratch) {
   scratch.resize(values.size());
   for (double& value : scratch) value = values[draws.below(values.size())];
@@ -105,7 +92,7 @@ MannWhitney mann_whitney(const std::vector<double>& a, const std::vector<double>
 
 MedianRatio median_ratio(const std::vector<double>& over, const std::vector<double>& under,
                          double confidence, std::size_t resamples, std::uint64_t seed) {
-  Draws draws(seed);
+  Random draws(seed);
   std::vector<double> ratios, scratch;
   ratios.reserve(resamples);
   for (std::size_t i = 0; i < resamples; ++i) {

@@ -181,17 +181,6 @@ class Objects {
   std::map<std::string, std::string> objects_;
 };
 
-Query query_of(const ProblemRecord& p) {
-  return {.heads = p.num_heads,
-          .tokens = p.num_tokens,
-          .main_len = p.main_len,
-          .extra_len = p.extra_len,
-          .main_page = p.main_page,
-          .extra_page = p.extra_page,
-          .main_format = static_cast<Fp8Format>(p.main_format),
-          .extra_format = static_cast<Fp8Format>(p.extra_format)};
-}
-
 std::vector<Launch> launches_of(const Winner& winner, const std::vector<Baseline>& baselines,
                                 const std::string& arch) {
   std::vector<Launch> launches{variant_launch(winner.params)};

@@ -12,17 +12,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Query query_of(const ProblemRecord& p) {
-  return {.heads = p.num_heads,
-          .tokens = p.num_tokens,
-          .main_len = p.main_len,
-          .extra_len = p.extra_len,
-          .main_page = p.main_page,
-          .extra_page = p.extra_page,
-          .main_format = static_cast<Fp8Format>(p.main_format),
-          .extra_format = static_cast<Fp8Format>(p.extra_format)};
-}
-
 const char* format_name(Fp8Format format) { return format == Fp8Format::fnuz ? "fnuz" : "ocp"; }
 
 Json to_json(const Query& q) {

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "db/error.hpp"
+#include "tuner/problem_fields.hpp"
 
 namespace mla {
 namespace {
@@ -16,21 +17,6 @@ using Json = nlohmann::ordered_json;
 constexpr const char* kFormat = "mla-tune record 1";
 constexpr int kCompression = 19;
 constexpr unsigned long long kLargest = 1ull << 30;  // what a reader takes for a record
-
-template <class P, class F>
-void for_each_problem_field(P& p, F&& f) {
-  f("kernel", p.kernel);
-  f("num_heads", p.num_heads);
-  f("num_tokens", p.num_tokens);
-  f("main_len", p.main_len);
-  f("extra_len", p.extra_len);
-  f("main_page", p.main_page);
-  f("extra_page", p.extra_page);
-  f("main_format", p.main_format);
-  f("extra_format", p.extra_format);
-  f("lengths", p.lengths);
-  f("warm_cache", p.warm_cache);
-}
 
 template <class D, class F>
 void for_each_device_field(D& d, F&& f) {

@@ -6,8 +6,8 @@
 #include <numeric>
 #include <optional>
 
+#include "kernels/random.hpp"
 #include "tuner/measure.hpp"
-#include "tuner/random.hpp"
 
 namespace mla {
 namespace {

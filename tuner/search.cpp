@@ -9,8 +9,8 @@
 
 #include "db/error.hpp"
 #include "kernels/params.hpp"
+#include "kernels/random.hpp"
 #include "tuner/model.hpp"
-#include "tuner/random.hpp"
 
 namespace mla {
 namespace {

@@ -11,6 +11,7 @@
 #include "db/error.hpp"
 #include "kernels/params.hpp"
 #include "tuner/csv.hpp"
+#include "tuner/problem_fields.hpp"
 #include "tuner/source.hpp"
 
 namespace mla {
@@ -24,20 +25,9 @@ constexpr const char* kFormat = "mla-tune winners 1";
 template <class K, class F>
 void for_each_field(K& k, F&& f) {
   auto& w = k.winner;
-  auto& p = w.problem;
   auto& o = k.origin;
   f("arch", w.arch);
-  f("kernel", p.kernel);
-  f("num_heads", p.num_heads);
-  f("num_tokens", p.num_tokens);
-  f("main_len", p.main_len);
-  f("extra_len", p.extra_len);
-  f("main_page", p.main_page);
-  f("extra_page", p.extra_page);
-  f("main_format", p.main_format);
-  f("extra_format", p.extra_format);
-  f("lengths", p.lengths);
-  f("warm_cache", p.warm_cache);
+  for_each_problem_field(w.problem, f);
   f("rocm", w.rocm);
   f("variant", w.variant);
   f("evidence", w.evidence);

@@ -21,17 +21,6 @@ double median(std::vector<float> samples) {
   return (static_cast<double>(samples[(n - 1) / 2]) + static_cast<double>(samples[n / 2])) / 2;
 }
 
-Query query_of(const ProblemRecord& p) {
-  return canonical({.heads = p.num_heads,
-                    .tokens = p.num_tokens,
-                    .main_len = p.main_len,
-                    .extra_len = p.extra_len,
-                    .main_page = p.main_page,
-                    .extra_page = p.extra_page,
-                    .main_format = static_cast<Fp8Format>(p.main_format),
-                    .extra_format = static_cast<Fp8Format>(p.extra_format)});
-}
-
 bool same(const Config& a, const Config& b) {
   static_assert(std::has_unique_object_representations_v<Config>);
   return std::memcmp(&a, &b, sizeof a) == 0;
@@ -80,7 +69,7 @@ std::vector<Truth> truths(const Record& record) {
   for (std::size_t p = 0; p < all.size(); ++p) {
     Truth& truth = all[p];
     truth.problem = record.problems[p];
-    truth.query = query_of(truth.problem);
+    truth.query = canonical(query_of(truth.problem));
     if (truth.times.empty()) continue;
     const Timed& best = *std::ranges::min_element(truth.times, {}, &Timed::us);
     truth.best_us = best.us;

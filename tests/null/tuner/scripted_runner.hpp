@@ -11,7 +11,7 @@
 
 #include "db/error.hpp"
 #include "kernels/device.hpp"
-#include "tuner/random.hpp"
+#include "kernels/random.hpp"
 
 namespace mla {
 
