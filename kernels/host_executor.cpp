@@ -25,6 +25,7 @@ WorkgroupRunner::WorkgroupRunner(int most_waves, ReportDefect report)
     w.wave.scheduler = &w;
     w.wave.shared_memory = &WorkgroupRunner::shared_memory;
     w.wave.barrier = &WorkgroupRunner::barrier;
+    w.wave.meet = &WorkgroupRunner::meet;
     w.wave.fail = &WorkgroupRunner::fail;
     // The fiber lives as long as its runner, so that stacks stay mapped, and warm when it comes to
     // timing.
@@ -55,18 +56,24 @@ void WorkgroupRunner::run(const HostLaunch& launch, Dim3 workgroup, bool poison)
     wave.grid = launch.grid;
     wave.index = static_cast<int>(i);
     wave.count = launch.waves;
+    waves_[i].state = State::running;
+    waves_[i].wait = {};
   }
-  for (;;) {
-    std::size_t returned = 0;
+  meetings_ = {};
+  for (std::size_t returned = 0; returned < count;) {
+    returned = 0;
+    bool any_went_on = false;
     for (std::size_t i = 0; i < count; ++i) {
       WaveFiber& w = waves_[i];
-      w.state = State::running;
-      mla_host_wave = &w.wave;
-      w.fiber->resume();
+      if (w.state != State::returned && meetings_.is_over(w.wait)) {
+        w.state = State::running;
+        mla_host_wave = &w.wave;
+        w.fiber->resume();
+        any_went_on = true;
+      }
       returned += w.state == State::returned;
     }
-    if (returned == count) break;
-    if (returned > 0) {
+    if (!any_went_on) {
       std::string which;
       for (std::size_t i = 0; i < count; ++i) {
         if (waves_[i].state == State::waiting) which += fmt::format(" {}", i);
@@ -116,8 +123,11 @@ unsigned char* WorkgroupRunner::shared_memory(const host::Wave* self, std::size_
   return static_cast<WaveFiber*>(self->scheduler)->runner->shared_memory_of(bytes);
 }
 
-void WorkgroupRunner::barrier(const host::Wave* self) {
+void WorkgroupRunner::barrier(const host::Wave* self) { meet(self, 0, self->count); }
+
+void WorkgroupRunner::meet(const host::Wave* self, int place, int waves) {
   auto& w = *static_cast<WaveFiber*>(self->scheduler);
+  w.wait = w.runner->meetings_.arrive(place, waves);
   w.state = State::waiting;
   w.fiber->yield();
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernels/host_fiber.hpp"
+#include "kernels/host_meeting.hpp"
 #include "kernels/host_memory.hpp"
 #include "templates/host_abi.hpp"
 
@@ -40,17 +41,20 @@ class WorkgroupRunner {
   struct WaveFiber {
     host::Wave wave{};
     State state = State::idle;
+    HostMeetings::Wait wait;
     WorkgroupRunner* runner = nullptr;
     std::unique_ptr<Fiber> fiber;
   };
   static unsigned char* shared_memory(const host::Wave* self, std::size_t bytes);
   static void barrier(const host::Wave* self);
+  static void meet(const host::Wave* self, int place, int waves);
   static void fail(const host::Wave* self, const char* what);
   unsigned char* shared_memory_of(std::size_t bytes);
   [[noreturn]] void defect(const std::string& what) const;
 
   ReportDefect report_;
   std::vector<WaveFiber> waves_;
+  HostMeetings meetings_;
   std::vector<GuardedMemory> shared_;  // one a size seen
   const GuardedMemory* current_shared_ = nullptr;
   const HostLaunch* launch_ = nullptr;

@@ -14,6 +14,7 @@
 #include "db/error.hpp"
 #include "kernels/channel.hpp"
 #include "kernels/host_fiber.hpp"
+#include "kernels/host_meeting.hpp"
 #include "templates/host_abi.hpp"
 
 // Kernels find their wave through this symbol, the one besides the API that the library exports.
@@ -41,12 +42,14 @@ class Workgroups {
   struct Fellow {
     host::Wave wave{};
     State state = State::returned;
+    HostMeetings::Wait wait;
     Workgroups* all = nullptr;
     std::unique_ptr<Fiber> fiber;
   };
   static Fellow& fellow(const host::Wave* self) { return *static_cast<Fellow*>(self->scheduler); }
   static unsigned char* shared_memory(const host::Wave* self, std::size_t bytes);
   static void barrier(const host::Wave* self);
+  static void meet(const host::Wave* self, int place, int waves);
   static void fail(const host::Wave* self, const char* what);
   void give_up(Fellow& one, Defect defect);
   void run_one(Dim3 workgroup);
@@ -54,6 +57,7 @@ class Workgroups {
   std::function<void()> wave_;
   Dim3 grid_;
   std::vector<Fellow> fellows_;
+  HostMeetings meetings_;
   std::vector<unsigned char> memory_;
   unsigned char* shared_ = nullptr;  // of this workgroup, once it has asked
   std::size_t shared_bytes_ = 0;
@@ -71,6 +75,7 @@ Workgroups::Workgroups(std::function<void()> wave, Dim3 grid, int waves)
     one.wave.count = waves;
     one.wave.shared_memory = &Workgroups::shared_memory;
     one.wave.barrier = &Workgroups::barrier;
+    one.wave.meet = &Workgroups::meet;
     one.wave.fail = &Workgroups::fail;
     one.wave.scheduler = &one;
     one.fiber = std::make_unique<Fiber>([this, &one] {
@@ -105,17 +110,26 @@ Defect Workgroups::run() {
 
 void Workgroups::run_one(Dim3 workgroup) {
   shared_ = nullptr;
+  meetings_ = {};
+  for (Fellow& one : fellows_) {
+    one.wave.workgroup = workgroup;
+    one.state = State::running;
+    one.wait = {};
+  }
   for (std::size_t returned = 0; returned < fellows_.size();) {
     returned = 0;
+    bool any_went_on = false;
     for (Fellow& one : fellows_) {
-      one.wave.workgroup = workgroup;
-      one.state = State::running;
-      mla_host_wave = &one.wave;
-      one.fiber->resume();
-      if (defect_ != Defect::none) return;
+      if (one.state != State::returned && meetings_.is_over(one.wait)) {
+        one.state = State::running;
+        mla_host_wave = &one.wave;
+        one.fiber->resume();
+        if (defect_ != Defect::none) return;
+        any_went_on = true;
+      }
       returned += one.state == State::returned;
     }
-    if (returned > 0 && returned < fellows_.size()) {
+    if (!any_went_on) {
       defect_ = Defect::barrier;
       return;
     }
@@ -139,9 +153,13 @@ unsigned char* Workgroups::shared_memory(const host::Wave* self, std::size_t byt
   return all.shared_;
 }
 
-void Workgroups::barrier(const host::Wave* self) {
-  fellow(self).state = State::waiting;
-  fellow(self).fiber->yield();
+void Workgroups::barrier(const host::Wave* self) { meet(self, 0, self->count); }
+
+void Workgroups::meet(const host::Wave* self, int place, int waves) {
+  Fellow& one = fellow(self);
+  one.wait = one.all->meetings_.arrive(place, waves);
+  one.state = State::waiting;
+  one.fiber->yield();
 }
 
 void Workgroups::fail(const host::Wave* self, const char*) {

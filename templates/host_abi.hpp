@@ -7,7 +7,7 @@
 // arguments struct by value and runs ONE wave of ONE workgroup. The runner calls it once per wave,
 // each wave on a fiber of its own (8 MiB of stack); all waves of a workgroup share a thread,
 // workgroups may run on several. `mla_host_wave` says which wave is running. It is set before every
-// entry and after every barrier and never changes in between, so a wave may read it once and keep
+// entry and after every meeting and never changes in between, so a wave may read it once and keep
 // the pointer for its whole life.
 
 #include <cstddef>
@@ -15,6 +15,9 @@
 #include "sparse_mla_config.hpp"
 
 namespace mla::host {
+
+// Places at which waves can meet: one is for all of them, the others for some.
+constexpr int kMeetingPlaces = 2;
 
 // What hardware registers and LDS are on a GPU.
 struct Wave {
@@ -28,14 +31,17 @@ struct Wave {
   // when a workgroup starts. Touching memory past its end is detected.
   unsigned char* (*shared_memory)(const Wave* self, std::size_t bytes);
 
-  // Returns when every wave of the workgroup has called it. A workgroup where some waves wait and
-  // others have returned is reported as a defect.
+  // Returns when every wave of the workgroup has called it: meet(self, 0, count).
   void (*barrier)(const Wave* self);
 
   // Reports a defect of the kernel (a violated precondition of a verb) and does not return.
   void (*fail)(const Wave* self, const char* what);
 
   void* scheduler;  // the runner's
+
+  // Returns when `waves` waves of the workgroup have called it for this place. A workgroup whose
+  // waves wait for what cannot come any more is reported as a defect.
+  void (*meet)(const Wave* self, int place, int waves);
 };
 
 }  // namespace mla::host

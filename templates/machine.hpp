@@ -13,7 +13,7 @@
 //   OutputPanel    M heads x 4M columns, fp32
 //   PerHead        a number for each of M heads
 //
-// and, for WaveSplit::weights, where a wave works on all heads of its workgroup at once:
+// and, for WaveSplit::weights and roles, where a wave works on all heads of its workgroup at once:
 //
 //   StripScores    M keys x all heads, fp32
 //   OwnScores      M keys x the heads it weighs, fp32
@@ -26,15 +26,15 @@
 // combine_max() or combine_sum() made it the same wherever the head is held.
 //
 // The host's spelling (machine_host.hpp) keeps each whole tile in plain arrays, and is the
-// specification of the others. MLA_HAS_WEIGHTS: the machine spells the verbs of WaveSplit::weights
-// and WaveSplit::blocks.
+// specification of the others. MLA_HAS_WEIGHTS: the machine spells the verbs of WaveSplit::weights,
+// blocks and roles.
 
 #if defined(__AMDGCN__) || defined(__HIP_DEVICE_COMPILE__)
 #include "machine_gfx9_products.hpp"
 #elif defined(__CUDACC__) || defined(__CUDACC_RTC__)
-#include "machine_sm90_blocks.hpp"
+#include "machine_sm90_roles.hpp"
 #define MLA_HAS_WEIGHTS
 #else
-#include "machine_host_blocks.hpp"
+#include "machine_host_roles.hpp"
 #define MLA_HAS_WEIGHTS
 #endif

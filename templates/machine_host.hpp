@@ -126,12 +126,12 @@ MLA_DEVICE ScopeView open_scope(const CacheScope& scope, int token) {
           scope.format};
 }
 
-// What of a row direct loads stage: with WaveSplit::weights the NoPE columns alone.
+// What of a row direct loads stage: with WaveSplit::weights and roles the NoPE columns alone.
 template <Config c>
-constexpr int kStagedRow =
-    c.load_path == LoadPath::direct&& c.wave_split == WaveSplit::weights ? kNopeDim : kRowBytes;
+constexpr int kStagedRow = c.load_path == LoadPath::direct&& weighs_by_key(c) ? kNopeDim
+                                                                              : kRowBytes;
 template <Config c>
-constexpr bool kScalesStaged = c.load_path == LoadPath::direct&& c.wave_split != WaveSplit::weights;
+constexpr bool kScalesStaged = c.load_path == LoadPath::direct && !weighs_by_key(c);
 
 template <Config c>
 struct RawStrip {

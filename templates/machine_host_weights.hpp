@@ -38,12 +38,22 @@ struct HeadColumns {
 };
 
 MLA_DEVICE void publish_to_matrix_unit() {}
-// Whether any wave of the workgroup says so, each calling it; what they wrote to LDS before it is
-// visible after it. `flags`: 4 bytes a wave.
+// Waits for the waves that work together: all of the workgroup's, with WaveSplit::roles the
+// multipliers.
+template <Config c>
+MLA_DEVICE void group_barrier() {
+  if constexpr (c.wave_split == WaveSplit::roles) {
+    mla_host_wave->meet(mla_host_wave, 1, kMultipliers);
+  } else {
+    barrier();
+  }
+}
+// Whether any of the waves that work together says so, each calling it; what they wrote to LDS
+// before it is visible after it. `flags`: 4 bytes a wave.
 template <Config c>
 MLA_DEVICE bool any_wave(bool condition, LdsPtr flags) {
   write_as(flags + 4 * wave_id(), condition ? 1u : 0u);
-  barrier();
+  group_barrier<c>();
   unsigned any = 0;
   for (int wave = 0; wave < c.waves; ++wave) any |= read_as<unsigned>(flags + 4 * wave);
   return any != 0;
@@ -91,7 +101,7 @@ MLA_DEVICE float share_queries(const void* q, long long head_stride, int heads, 
                                        2 * (head * head_stride + column)));
     }
   }
-  barrier();
+  group_barrier<c>();
   return 1;
 }
 // What prepare_keys() makes keys of, taken out of the strip before it is needed.

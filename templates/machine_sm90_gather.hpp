@@ -31,7 +31,7 @@ struct Shape {
   static constexpr bool kDirect = c.load_path == LoadPath::direct;
   // What the direct path leaves to registers where LDS is short: RoPE, which needs no dequantising,
   // and the scales.
-  static constexpr bool kRopeHeld = kDirect && c.wave_split == WaveSplit::weights;
+  static constexpr bool kRopeHeld = kDirect && weighs_by_key(c);
   static constexpr int kStagedRow = kRopeHeld ? kNopeDim : kRowBytes;
   // e4m3 bytes a lane takes from a run; direct loads always build 16.
   static constexpr int kLoad = kDirect ? 16 : c.load_width;
@@ -230,7 +230,7 @@ MLA_DEVICE void fetch(RawStrip<c>& raw) {
         lds_read<uint2>(staged_scales<c>(raw.staged, r));
   }
   // Not the eighth byte, which is nobody's and may be anything.
-  if constexpr (c.wave_split == WaveSplit::weights || c.wave_split == WaveSplit::blocks) {
+  if constexpr (weighs_by_key(c) || c.wave_split == WaveSplit::blocks) {
     raw.large = any_lane((far_scales(raw.scales[0].x) | far_scales(raw.scales[1].x) |
                           far_scales(raw.scales[0].y & 0x00ffffffu | 0x7f000000u) |
                           far_scales(raw.scales[1].y & 0x00ffffffu | 0x7f000000u)) != 0);

@@ -69,7 +69,7 @@ MLA_DEVICE void write_rows(const HeadColumns<c>& o, int heads, LdsPtr scratch, i
   constexpr unsigned kQuads = kHeadDim / 4, kStep = c.waves * kLanes / kQuads;
   const unsigned thread = static_cast<unsigned>(wave * kLanes + lane_id());
   MLA_UNROLL for (int first = 0; first < c.block_h; first += kRows) {
-    if (first != 0) barrier();
+    if (first != 0) group_barrier<c>();
     MLA_UNROLL for (int block = 0; block < TeamShape<c>::kBlocks; ++block) {
       MLA_UNROLL for (int i = first / 2; i < (first + kRows) / 2; ++i) {
         const int place = i / 4 * 2 + i % 2;
@@ -78,7 +78,7 @@ MLA_DEVICE void write_rows(const HeadColumns<c>& o, int heads, LdsPtr scratch, i
                   static_cast<Element>(value(o.v[block][i], place)));
       }
     }
-    barrier();
+    group_barrier<c>();
     MLA_UNROLL for (unsigned n = 0; n < kRows / kStep; ++n) {
       const unsigned row = n * kStep + thread / kQuads, column = thread % kQuads * 4;
       if (first + static_cast<int>(row) >= heads) continue;

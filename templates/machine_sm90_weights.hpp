@@ -119,9 +119,11 @@ MLA_DEVICE void lift(OwnScores<c>& s, float scale) {
       static_cast<float>(s.lift.of(i / 2 % 2)) / scale;
 }
 // The column of a group that lies at `place` of its 64 in the tile: the order in which a lane's
-// fragment is multiplied is kept in the tile, so that the same registers serve both.
+// fragment is multiplied is kept in the tile, so that the same registers serve both. With
+// WaveSplit::roles they are in their own order.
 template <Config c>
 MLA_DEVICE unsigned column_at(unsigned place, bool rope) {
+  if constexpr (c.wave_split != WaveSplit::weights) return place;
   const unsigned width = static_cast<unsigned>(operand_width<c>(rope));
   const unsigned e = place / 16 * 4 + place / 8 % 2 * 2 + place % 2, part = place / 2 % 4;
   return (e / width * 4 + part) * width + e % width;

@@ -17,9 +17,28 @@ MLA_DEVICE void matrix_wait() {
 MLA_DEVICE void publish_to_matrix_unit() {
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
+// With WaveSplit::roles the multipliers meet without the fillers.
 template <Config c>
 MLA_DEVICE bool any_wave(bool condition, LdsPtr /*flags*/) {
+  if constexpr (c.wave_split == WaveSplit::roles) {
+    int any;
+    asm volatile(
+        "{ .reg .pred p, q; setp.ne.b32 p, %1, 0; barrier.cta.red.or.pred q, 1, %2, p; "
+        "selp.b32 %0, 1, 0, q; }"
+        : "=r"(any)
+        : "r"(static_cast<int>(condition)), "n"(kMultipliers * kLanes)
+        : "memory");
+    return any != 0;
+  }
   return __syncthreads_or(condition) != 0;
+}
+template <Config c>
+MLA_DEVICE void group_barrier() {
+  if constexpr (c.wave_split == WaveSplit::roles) {
+    asm volatile("barrier.cta.sync 1, %0;" ::"n"(kMultipliers * kLanes) : "memory");
+  } else {
+    barrier();
+  }
 }
 
 enum class Swizzle : unsigned { none = 0, of_128 = 1, of_64 = 2, of_32 = 3 };

@@ -22,6 +22,7 @@ enum class WaveSplit : int {
   weights = 4,  // the same, but each wave weighs its own keys, and the weights are exchanged
   blocks = 5,   // the waves fill the key tile; half of them score half of its keys each with all
                 // heads, then multiply half of the columns with the weights of all
+  roles = 6,  // kMultipliers waves multiply a tile as with weights, while the others fill the next
 };
 
 // Which tiles of its scope a split takes.
@@ -57,10 +58,11 @@ enum class Fp8Format : int { ocp = 1, fnuz = 2 };
 // configs/spaces/sparse_mla_decode.yaml; no field may be zero, so that a forgotten one is refused
 // by valid().
 struct Config {
-  int block_h;  // query heads per workgroup: 16, 32, 64, 128; with WaveSplit::weights also 8
+  int block_h;  // query heads per workgroup: 16, 32, 64, 128; with WaveSplit::weights and roles
+                // also 8
   int block_k;  // keys per tile (per wave with WaveSplit::keys, per workgroup otherwise): 16, 32,
                 // 64, 128
-  int waves;    // waves per workgroup: 1, 2, 4, 8
+  int waves;    // waves per workgroup: 1, 2, 4, 8; with WaveSplit::roles also 12
   WaveSplit wave_split;
   int mfma;      // rows and columns of the matrix instruction: 16 or 32
   int stages;    // key tiles resident in LDS: 1 (one barrier more per tile) or 2
@@ -154,8 +156,9 @@ constexpr int kGroupDim = 64;  // columns that share one scale; the eighth group
 constexpr int kGroups = 8;
 constexpr int kRowBytes = 576;
 constexpr int kScaleBytes = 8;
-constexpr int kStatistics = 3;  // floats a query row and split, in the workspace
-constexpr int kTeams = 2;       // of waves, with WaveSplit::blocks
+constexpr int kStatistics = 3;   // floats a query row and split, in the workspace
+constexpr int kTeams = 2;        // of waves, with WaveSplit::blocks
+constexpr int kMultipliers = 4;  // waves, with WaveSplit::roles
 
 // Workgroups along the split dimension.
 MLA_HOST_DEVICE constexpr int total_splits(const Splits& s, bool has_extra) {
@@ -192,6 +195,20 @@ MLA_HOST_DEVICE constexpr Dim3 reduce_grid(const ReduceConfig& c, int tokens, in
 // host).
 MLA_HOST_DEVICE constexpr int threads(const Config& c, int lanes) { return c.waves * lanes; }
 MLA_HOST_DEVICE constexpr int threads(const ReduceConfig& c, int lanes) { return c.waves * lanes; }
+
+// With WaveSplit::roles, the Config by which each kind of waves works, as if there were no other.
+MLA_HOST_DEVICE constexpr Config of_multipliers(Config c) {
+  c.waves = kMultipliers;
+  return c;
+}
+MLA_HOST_DEVICE constexpr Config of_fillers(Config c) {
+  c.waves -= kMultipliers;
+  return c;
+}
+// Whether waves weigh keys of their own with all heads.
+MLA_HOST_DEVICE constexpr bool weighs_by_key(const Config& c) {
+  return c.wave_split == WaveSplit::weights || c.wave_split == WaveSplit::roles;
+}
 
 // Strips are the mfma keys, head tiles the mfma heads, and panels the 4*mfma output columns that
 // one group of matrix instructions covers. These say how many of each a wave works on.
@@ -244,15 +261,14 @@ MLA_HOST_DEVICE constexpr int query_bytes(const Config& c) {
   return c.query_in == QueryIn::lds ? c.block_h * kHeadDim * 2 : 0;
 }
 // One strip as it came from memory, past the registers: rows, then 8 scale bytes for each of 64
-// lanes; with WaveSplit::weights the NoPE columns alone.
+// lanes; with WaveSplit::weights and roles the NoPE columns alone.
 MLA_HOST_DEVICE constexpr int raw_strip_bytes(const Config& c) {
-  if (c.wave_split == WaveSplit::weights) return c.mfma * kNopeDim;
+  if (weighs_by_key(c)) return c.mfma * kNopeDim;
   return c.mfma * kRowBytes + 512;
 }
 MLA_HOST_DEVICE constexpr int raw_bytes(const Config& c) {
   if (c.load_path != LoadPath::direct) return 0;
-  const int strips =
-      c.wave_split == WaveSplit::weights ? strips_per_tile(c) : c.waves * gathered_strips(c);
+  const int strips = weighs_by_key(c) ? strips_per_tile(c) : c.waves * gathered_strips(c);
   return sets_in_flight(c) * strips * raw_strip_bytes(c);
 }
 // Tiles: private to each wave with WaveSplit::keys, shared otherwise.
@@ -280,12 +296,26 @@ MLA_HOST_DEVICE constexpr int block_notes_bytes(const Config& c) {
 MLA_HOST_DEVICE constexpr int block_board_bytes(const Config& c) {
   return c.waves * (c.mfma * 4 * kStatistics + 12);
 }
+// With WaveSplit::roles: the weights of a tile and statistics, as the multipliers have them with
+// WaveSplit::weights, and a second flag of each; then for each stage which keys of its strips are
+// there, and by how much each key was shrunk.
+MLA_HOST_DEVICE constexpr int role_weights_bytes(const Config& c) {
+  return c.block_k * c.block_h * 4;
+}
+MLA_HOST_DEVICE constexpr int role_notes_bytes(const Config& c) {
+  return (strips_per_tile(c) * 4 + 15) / 16 * 16 + c.block_k * 4;
+}
+MLA_HOST_DEVICE constexpr int role_board_bytes(const Config& c) {
+  return role_weights_bytes(c) + statistics_bytes(of_multipliers(c)) + kMultipliers * 4 +
+         c.stages * role_notes_bytes(c);
+}
 // Scores that the waves exchange (columns), their weights, or the masks of the keys (heads).
 MLA_HOST_DEVICE constexpr int exchange_bytes(const Config& c) {
   if (c.wave_split == WaveSplit::columns && c.waves > 1)
     return c.stages * c.block_k * c.block_h * 4;
   if (c.wave_split == WaveSplit::weights) return weights_bytes(c) + statistics_bytes(c);
   if (c.wave_split == WaveSplit::heads) return c.stages * 16 * ((strips_per_tile(c) + 3) / 4);
+  if (c.wave_split == WaveSplit::roles) return role_board_bytes(c);
   if (c.wave_split == WaveSplit::blocks)
     return block_weights_bytes(c) + block_notes_bytes(c) + block_board_bytes(c);
   return 0;
@@ -304,11 +334,12 @@ MLA_HOST_DEVICE constexpr int lds_bytes(const Config& c) {
 // Whether the kernel can be instantiated at all, whatever the arch: no forgotten field, shapes that
 // divide.
 MLA_HOST_DEVICE constexpr bool valid(const Config& c) {
-  const bool eight = c.block_h == 8 && c.wave_split == WaveSplit::weights;
+  const bool eight = c.block_h == 8 && weighs_by_key(c);
   const bool known =
       (eight || c.block_h == 16 || c.block_h == 32 || c.block_h == 64 || c.block_h == 128) &&
       (c.block_k == 16 || c.block_k == 32 || c.block_k == 64 || c.block_k == 128) &&
-      (c.waves == 1 || c.waves == 2 || c.waves == 4 || c.waves == 8) &&
+      (c.waves == 1 || c.waves == 2 || c.waves == 4 || c.waves == 8 ||
+       (c.waves == 12 && c.wave_split == WaveSplit::roles)) &&
       (c.mfma == 16 || c.mfma == 32) && (c.stages == 1 || c.stages == 2) &&
       (c.prefetch >= 1 && c.prefetch <= 3) &&
       (c.load_width == 4 || c.load_width == 8 || c.load_width == 16) &&
@@ -341,6 +372,10 @@ MLA_HOST_DEVICE constexpr bool valid(const Config& c) {
       return c.waves > 1 && c.query_in == QueryIn::lds &&
              (strips_per_tile(c) % c.waves == 0 ||
               (c.waves == 2 * strips_per_tile(c) && c.block_h >= 16));
+    case WaveSplit::roles:
+      return (c.waves == 2 * kMultipliers || c.waves == 3 * kMultipliers) &&
+             strips_per_tile(c) == kMultipliers && c.query_in == QueryIn::lds &&
+             c.load_width == 16 && c.stages == 2 && c.prefetch >= 2 && c.rescale_threshold > 0;
     case WaveSplit::blocks:
       return c.waves > 1 && c.query_in == QueryIn::lds && c.load_path == LoadPath::registers &&
              c.prefetch == 2 && c.block_h == c.mfma * c.waves / kTeams &&

@@ -16,6 +16,7 @@
 #include "sparse_mla_scores.hpp"
 #ifdef MLA_HAS_WEIGHTS
 #include "sparse_mla_blocks.hpp"
+#include "sparse_mla_roles.hpp"
 #include "sparse_mla_weights.hpp"
 #endif
 
@@ -31,13 +32,15 @@ MLA_DEVICE void sparse_mla_decode(const DecodeArgs& args) {
     decode_by_weights<c>(args);
   } else if constexpr (c.wave_split == WaveSplit::blocks) {
     decode_by_blocks<c>(args);
+  } else if constexpr (c.wave_split == WaveSplit::roles) {
+    decode_by_roles<c>(args);
   } else {
     decode_by_scores<c>(args);
   }
 #else
-  static_assert(c.wave_split != WaveSplit::weights && c.wave_split != WaveSplit::blocks,
+  static_assert(!weighs_by_key(c) && c.wave_split != WaveSplit::blocks,
                 "this machine's matrix instructions read no operand from LDS: choose another "
-                "wave_split than weights and blocks");
+                "wave_split than weights, blocks and roles");
   decode_by_scores<c>(args);
 #endif
 }

@@ -98,7 +98,7 @@ MLA_DEVICE void raise_maxima(Weighing<c>& w, OwnHeads<c>& largest, LdsPtr board,
   using Own = OwnHeads<c>;
   combine_max<c>(largest);
   write_heads<c>(board + wave * Own::kHeads * 4, largest);
-  barrier();
+  group_barrier<c>();
   const AllHeads<c> found = merge_heads<c>(
       board, Own::kHeads * 4, [](float a, float b) MLA_LAMBDA { return maximum(a, b); });
   AllHeads<c> factor;
@@ -190,10 +190,10 @@ MLA_DEVICE Sums<c> sum_waves(Weighing<c>& w, LdsPtr board, int wave) {
   const auto add = [](float a, float b) MLA_LAMBDA { return a + b; };
   combine_sum<c>(w.sum);
   combine_sum<c>(w.exact);
-  barrier();
+  group_barrier<c>();
   write_heads<c>(board + wave * 2 * kBytes, w.sum);
   write_heads<c>(board + wave * 2 * kBytes + kBytes, w.exact);
-  barrier();
+  group_barrier<c>();
   return {merge_heads<c>(board, 2 * kBytes, add), merge_heads<c>(board + kBytes, 2 * kBytes, add)};
 }
 
@@ -240,6 +240,15 @@ MLA_DEVICE void write_weighed(const DecodeArgs& args, const Weighing<c>& w, cons
   }
 }
 
+// Which strips, and groups of them, the wave gathers. Waves next to each other gather strips next
+// to each other: a group of four multiplies 64 keys.
+template <Config c>
+MLA_DEVICE void place_by_key(Pipeline<c>& pipeline, LdsPtr raw, int wave) {
+  pipeline.first_strip = sharers(c) == 1 ? wave * gathered_strips(c) : wave % strips_per_tile(c);
+  pipeline.shared_group = sharers(c) == 1 ? 0 : wave / strips_per_tile(c) * gathered_groups(c);
+  pipeline.staging = raw + pipeline.first_strip * sets_in_flight(c) * raw_strip_bytes(c);
+}
+
 // As sparse_mla_decode().
 template <Config c>
 MLA_DEVICE void decode_by_weights(const DecodeArgs& args) {
@@ -258,10 +267,7 @@ MLA_DEVICE void decode_by_weights(const DecodeArgs& args) {
   pipeline.walk = tiles_of_split<c>(args, pipeline.main.length, pipeline.extra.length, split);
   const TileWalk walk = pipeline.walk;
   const bool has_tiles = walk.next < walk.end;
-  // Waves next to each other gather strips next to each other: a group of four multiplies 64 keys.
-  pipeline.first_strip = sharers(c) == 1 ? wave * gathered_strips(c) : wave % strips_per_tile(c);
-  pipeline.shared_group = sharers(c) == 1 ? 0 : wave / strips_per_tile(c) * gathered_groups(c);
-  pipeline.staging = raw + pipeline.first_strip * sets_in_flight(c) * raw_strip_bytes(c);
+  place_by_key<c>(pipeline, raw, wave);
   start<c>(pipeline);
 
   Weighing<c> w;

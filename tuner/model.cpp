@@ -40,33 +40,40 @@ struct Counts {
 Counts estimate(const Arch& arch, const Config& c, double gathered) {
   const double lanes = arch.limits.lanes;
   const double elements = gathered * kHeadDim / lanes;
-  const bool blocks = c.wave_split == WaveSplit::blocks;
+  const bool blocks = c.wave_split == WaveSplit::blocks, roles = c.wave_split == WaveSplit::roles;
   const double head_shares = c.wave_split == WaveSplit::heads ? c.waves
                              : blocks                         ? c.waves / kTeams
                                                               : 1;
   const double heads = c.block_h / head_shares;
   const double uses = c.dequantise == Dequantise::at_use ? 2 : 1;
   const bool by_columns = c.wave_split == WaveSplit::columns || c.wave_split == WaveSplit::weights;
-  const double value_columns = kHeadDim / (by_columns ? c.waves : blocks ? kTeams : 1.0);
+  const double value_columns = kHeadDim / (by_columns ? c.waves
+                                           : blocks   ? kTeams
+                                           : roles    ? kMultipliers
+                                                      : 1.0);
   const double weighed = c.wave_split == WaveSplit::weights ? gathered
+                         : roles                            ? c.block_k / kMultipliers
                          : blocks                           ? c.block_k / kTeams
                                                             : c.block_k;
   const double reads_per_lane = c.value_read == ValueRead::strided ? 1 : 4;
   Counts n;
-  n.valu = elements * uses + 8 * weighed * heads / lanes;
-  n.lds = elements * uses / 4 + c.block_k * value_columns / lanes / reads_per_lane;
+  const double filling = elements * uses, weighing = 8 * weighed * heads / lanes;
+  n.valu = roles ? std::max(filling, weighing) : filling + weighing;
+  n.lds = filling / 4 + c.block_k * value_columns / lanes / reads_per_lane;
   return n;
 }
 
 Step step_of(const Arch& arch, const Config& c, const Resources& use) {
   const GpuLimits& limits = arch.limits;
-  const double sharers = c.wave_split == WaveSplit::keys ? 1 : c.waves;
-  const double gathered = c.block_k / sharers;
+  const bool roles = c.wave_split == WaveSplit::roles;
+  const double sharers = c.wave_split == WaveSplit::keys ? 1 : roles ? kMultipliers : c.waves;
+  const double fillers = roles ? c.waves - kMultipliers : sharers;
+  const double gathered = c.block_k / fillers;
   const double flops = 4.0 * kHeadDim * c.block_k * c.block_h / sharers;
 
   Step step;
   step.matrix = flops / (arch.matrix_rate / limits.simds_per_cu);
-  step.bytes = gathered * (kRowBytes + kScaleBytes + 4);
+  step.bytes = gathered * (kRowBytes + kScaleBytes + 4) * (roles ? fillers / c.waves : 1);
   if (c.wave_split != WaveSplit::keys) step.barriers = c.stages == 1 ? 2 : 1;
   if (c.wave_split == WaveSplit::weights) step.barriers += mla::sharers(c);
   if (c.wave_split == WaveSplit::blocks) step.barriers += 2;

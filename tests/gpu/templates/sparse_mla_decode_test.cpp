@@ -60,6 +60,28 @@ const Variant kVariants[] = {
        c.unroll = 1;
        c.rescale_threshold = -1;
      })},
+    {"Roles", with([](Config& c) {
+       c.wave_split = WaveSplit::roles;
+       c.waves = 8;
+       c.waves_per_eu = 2;
+       c.stages = 2;
+     })},
+    {"RolesEightHeadsTwoFillersAStrip", with([](Config& c) {
+       c.wave_split = WaveSplit::roles;
+       c.block_h = 8;
+       c.waves = 12;
+       c.waves_per_eu = 3;
+       c.stages = 2;
+       c.prefetch = 3;
+     })},
+    {"RolesManyHeadsDirect", with([](Config& c) {
+       c.wave_split = WaveSplit::roles;
+       c.block_h = 32;
+       c.waves = 8;
+       c.waves_per_eu = 2;
+       c.stages = 2;
+       c.load_path = LoadPath::direct;
+     })},
     {"Blocks", with([](Config& c) {
        c.wave_split = WaveSplit::blocks;
        c.block_h = 64;

@@ -77,6 +77,16 @@ TEST_F(DeviceHost, ReportsABarrierThatNotAllWavesReach) {
                                    HasSubstr("(wave 1)"), HasSubstr("workgroup (")));
 }
 
+TEST_F(DeviceHost, LetsSomeWavesMeetApart) {
+  EXPECT_EQ(Verdict::ok, run("KERNEL(DecodeArgs) { self->meet(self, 1, 1); self->barrier(self); "
+                             "if (self->index == 1) self->meet(self, 1, 1); }",
+                             30)
+                             .verdict);
+  const RunResult alone = run("KERNEL(DecodeArgs) { self->meet(self, self->index, 2); }", 30);
+  EXPECT_EQ(Verdict::crashed, alone.verdict);
+  EXPECT_THAT(alone.reason, AllOf(HasSubstr("0 of 2 waves"), HasSubstr("(wave 0 1)")));
+}
+
 TEST_F(DeviceHost, ReportsExitAbortExceptionAndDefectsOfVerbs) {
   const auto reason = [&](const char* body) {
     const RunResult result = run(body);

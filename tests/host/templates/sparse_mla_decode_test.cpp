@@ -66,12 +66,35 @@ constexpr Config kBlocks = with(
     },
     kWeights);
 
+constexpr Config kRoles = with(
+    [](Config& c) {
+      c.wave_split = WaveSplit::roles;
+      c.waves = 8;
+      c.stages = 2;
+    },
+    kWeights);
+
 struct Variant {
   const char* name;
   Config config;
 };
 const Variant kVariants[] = {
     {"Columns", kColumns},
+    {"Roles", kRoles},
+    {"RolesEightHeadsTwoFillersAStrip", with(
+                                            [](Config& c) {
+                                              c.block_h = 8;
+                                              c.waves = 12;
+                                              c.prefetch = 3;
+                                            },
+                                            kRoles)},
+    {"RolesManyHeadsDirect", with(
+                                 [](Config& c) {
+                                   c.block_h = 32;
+                                   c.load_path = LoadPath::direct;
+                                   c.rescale_threshold = 1;
+                                 },
+                                 kRoles)},
     {"ColumnsTwoStagesQueriesInLds", with([](Config& c) {
        c.stages = 2;
        c.query_in = QueryIn::lds;

@@ -55,6 +55,24 @@ TEST(Config, RefusesFieldsThatDoNotFitEachOther) {
   }));
 }
 
+TEST(Config, TakesTwelveWavesWithRolesAlone) {
+  Config config = kGood;
+  config.wave_split = WaveSplit::roles;
+  config.query_in = QueryIn::lds;
+  config.stages = 2;
+  config.waves = 12;
+  EXPECT_TRUE(valid(config));
+  const auto refused_with = [&](auto change) {
+    Config other = config;
+    change(other);
+    return !valid(other);
+  };
+  EXPECT_TRUE(refused_with([](Config& c) { c.waves = 4; })) << "nobody fills";
+  EXPECT_TRUE(refused_with([](Config& c) { c.block_k = 128; })) << "two strips a multiplier";
+  EXPECT_TRUE(refused_with([](Config& c) { c.rescale_threshold = -1; })) << "weights come first";
+  EXPECT_TRUE(refused_with([](Config& c) { c.wave_split = WaveSplit::weights; }));
+}
+
 TEST(Splits, JointScopesShareTheExtraScopesWorkgroups) {
   EXPECT_EQ(total_splits({0, 8, SplitMap::contiguous}, true), 8);
   EXPECT_EQ(total_splits({0, 8, SplitMap::contiguous}, false), 8);

@@ -1,0 +1,26 @@
+#pragma once
+
+// The host: the verbs of WaveSplit::roles.
+
+#include "machine_host_blocks.hpp"
+
+namespace mla {
+
+// Scores of the wave's strip, which others filled, with all heads.
+template <Config c>
+MLA_DEVICE void score_filled(StripScores<c>& s, LdsPtr queries, LdsPtr tile, int wave) {
+  clear<c>(s);
+  for (int g = 0; g < kGroups; ++g) multiply_kept<c>(s, tile, wave, queries, g);
+}
+// What becomes of scores where keys were shrunk, which they are not here.
+template <Config c>
+MLA_DEVICE void take_lifts(StripScores<c>&, LdsPtr /*lifts*/, int /*strip*/) {}
+// The wave weighs all heads of its strip.
+template <Config c>
+MLA_DEVICE void own_scores(const StripScores<c>& s, OwnScores<c>& own) {
+  for (int r = 0; r < c.mfma; ++r) {
+    for (int h = 0; h < c.block_h; ++h) own.v[r][h] = s.v[r][h];
+  }
+}
+
+}  // namespace mla

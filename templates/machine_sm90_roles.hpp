@@ -1,0 +1,48 @@
+#pragma once
+
+// sm_90: the verbs of WaveSplit::roles. Tiles are filled as with WaveSplit::blocks; queries,
+// weights and output lie as with WaveSplit::weights, but for the order of columns, and QK takes
+// keys from LDS too.
+
+#include "machine_sm90_blocks.hpp"
+
+namespace mla {
+
+// Scores of the wave's strip with all heads; whatever was under way is done then.
+template <Config c>
+MLA_DEVICE void score_filled(StripScores<c>& s, LdsPtr queries, LdsPtr tile, int /*wave*/) {
+  static_assert(c.waves == 4 && c.block_k == 64, "four waves score 64 keys: choose block_k 64");
+  const Operand a = operand_at(tile, 16, 1024, Swizzle::of_128);
+  const Operand b = operand_at(queries, 16, 1024, Swizzle::of_128);
+  clear<c>(s);
+  matrix_fence();
+  MLA_UNROLL for (int g = 0; g < kGroups; ++g) {
+    MLA_UNROLL for (int i = 0; i < 4; ++i) {
+      const auto keys = descriptor(a, g * c.block_k * 8 + 2 * i),
+                 heads = descriptor(b, g * c.block_h * 8 + 2 * i);
+      if (g == kGroups - 1) {
+        wgmma_lds<c.block_h, MatrixType::bf16, false, false>(s.v, keys, heads);
+      } else {
+        wgmma_lds<c.block_h, MatrixType::f16, false, false>(s.v, keys, heads);
+      }
+    }
+  }
+  matrix_commit();
+  matrix_wait<0>();
+  MLA_UNROLL for (float& x : s.v) asm volatile("" : "+f"(x)::"memory");
+}
+// Makes of the scores of shrunk keys those of the keys, and says which were.
+template <Config c>
+MLA_DEVICE void take_lifts(StripScores<c>& s, LdsPtr lifts, int strip) {
+  const LdsPtr mine = lifts + static_cast<unsigned>((strip * 16 + here(lane_id()) / 4) * 4);
+  s.lift.both = (lds_read<unsigned>(mine) & 0xffffu) | lds_read<unsigned>(mine + 32) << 16;
+  if (!any_lane(s.lift.both != 0)) return;
+  MLA_UNROLL for (int i = 0; i < c.block_h / 2; ++i) s.v[i] *= power_of_2(s.lift.of(i / 2 % 2));
+}
+template <Config c>
+MLA_DEVICE void own_scores(const StripScores<c>& s, OwnScores<c>& own) {
+  own.lift = s.lift;
+  MLA_UNROLL for (int i = 0; i < c.block_h / 2; ++i) own.v[i] = s.v[i];
+}
+
+}  // namespace mla

@@ -1,0 +1,171 @@
+#pragma once
+
+// WaveSplit::roles: kMultipliers waves work on a tile as with WaveSplit::weights while the others
+// fill the next, so that loading and dequantising hide behind both products and the softmax, and
+// these behind those. All meet once a tile.
+
+#include "sparse_mla_blocks.hpp"
+#include "sparse_mla_weights.hpp"
+
+namespace mla {
+
+// Where the workgroup keeps what it exchanges.
+template <Config c>
+struct RoleBoard {
+  LdsPtr weights;
+  LdsPtr statistics;  // of each multiplier, and behind them its flag
+  LdsPtr flags[2];
+  LdsPtr keys[c.stages];   // of each strip, which of its keys are there
+  LdsPtr lifts[c.stages];  // of each key, by how much it was shrunk
+};
+template <Config c>
+MLA_DEVICE RoleBoard<c> role_board(LdsPtr exchange) {
+  constexpr Config kMultiplying = of_multipliers(c);
+  RoleBoard<c> b;
+  b.weights = exchange;
+  b.statistics = exchange + role_weights_bytes(c);
+  b.flags[0] = b.statistics + c.block_h * kMultipliers * 8;
+  b.flags[1] = b.statistics + statistics_bytes(kMultiplying);
+  MLA_UNROLL for (int stage = 0; stage < c.stages; ++stage) {
+    b.lifts[stage] = b.flags[1] + kMultipliers * 4 + stage * role_notes_bytes(c);
+    b.keys[stage] = b.lifts[stage] + c.block_k * 4;
+  }
+  return b;
+}
+
+template <Config c>
+MLA_DEVICE LdsPtr of_stage(const LdsPtr (&all)[c.stages], int stage) {
+  return stage == 0 ? all[0] : all[1];
+}
+
+// What the waves do that are not multipliers; `wave` is counted among them.
+template <Config c>
+MLA_DEVICE void fill_tiles(const DecodeArgs& args, int token, int split, LdsPtr raw, LdsPtr tiles,
+                           const RoleBoard<c>& board, int wave) {
+  constexpr Config kFilling = of_fillers(c);
+  constexpr int kMine = gathered_strips(kFilling);
+  Pipeline<kFilling> pipeline;
+  pipeline.main = open_scope(args.main, token);
+  pipeline.extra = open_scope(args.extra, token);
+  pipeline.walk =
+      tiles_of_split<kFilling>(args, pipeline.main.length, pipeline.extra.length, split);
+  const TileWalk walk = pipeline.walk;
+  if (walk.next >= walk.end) return;
+  place_by_key<kFilling>(pipeline, raw, wave);
+  start<kFilling>(pipeline);
+  int stage = 0;
+  for_each_tile<kFilling>(
+      pipeline, walk, [&](RawStrip<kFilling>(&strips)[kMine], int set) MLA_LAMBDA {
+        MLA_UNROLL for (int n = 0; n < kMine; ++n) {
+          const int strip = pipeline.first_strip + n;
+          fetch<kFilling>(strips[n]);
+          fill_tile<kFilling>(tiles + stage * tile_bytes(c), strips[n], strip,
+                              first_group(pipeline), of_stage<c>(board.lifts, stage));
+          if (first_group(pipeline) == 0)
+            write_mask(of_stage<c>(board.keys, stage) + 4 * strip, strips[n].keys);
+        }
+        publish_to_matrix_unit();
+        refill<kFilling>(pipeline, set);
+        barrier();
+        stage ^= 1;
+      });
+  barrier();
+}
+
+// Scores of the wave's strip, and their largest of each head.
+template <Config c>
+MLA_DEVICE void score_tile(OwnScores<c>& scores, OwnHeads<c>& largest, LdsPtr queries, LdsPtr tile,
+                           LdsPtr keys, LdsPtr lifts, float scale, int wave) {
+  StripScores<c> scored;
+  score_filled<c>(scored, queries, tile, wave);
+  take_lifts<c>(scored, lifts, wave);
+  own_scores<c>(scored, scores);
+  lift<c>(scores, scale);
+  mask<c>(scores, read_mask(keys + 4 * wave));
+  MLA_UNROLL for (float& x : largest.v) x = -infinity();
+  raise_to_max<c>(largest, scores);
+  MLA_UNROLL for (float& x : largest.v) x *= scale;
+}
+template <Config c>
+MLA_DEVICE OwnHeads<c> offset_from(const AllHeads<c>& max) {
+  OwnHeads<c> offset = own_part<c>(max, 0);
+  MLA_UNROLL for (float& x : offset.v) x = or_zero(x);
+  return offset;
+}
+
+// What a multiplier does. Weights are made before it is known whether they will do: whether the
+// maximum has grown too much, or a score is NaN, is asked at the barrier that they need anyway.
+template <Config c>
+MLA_DEVICE void multiply_tiles(Weighing<of_multipliers(c)>& w, TileWalk walk, float scale,
+                               LdsPtr queries, LdsPtr tiles, const RoleBoard<c>& board, int wave) {
+  constexpr Config kMultiplying = of_multipliers(c);
+  using Own = OwnHeads<kMultiplying>;
+  if (walk.next >= walk.end) return;
+  barrier();
+  for (int stage = 0; walk.next < walk.end; walk.next += walk.step, stage ^= 1) {
+    const LdsPtr tile = tiles + stage * tile_bytes(c), keys = of_stage<c>(board.keys, stage),
+                 lifts = of_stage<c>(board.lifts, stage);
+    OwnScores<kMultiplying> scores;
+    Own largest;
+    score_tile<kMultiplying>(scores, largest, queries, tile, keys, lifts, scale, wave);
+    const Own max = own_part<kMultiplying>(w.max, 0), sum = w.sum, exact = w.exact;
+    weigh<kMultiplying>(scores, scale, offset_from<kMultiplying>(w.max), w.sum, w.exact,
+                        board.weights, wave, 0);
+    bool grew = false, nan = false;
+    MLA_UNROLL for (int i = 0; i < Own::kCount; ++i) {
+      grew |= largest.v[i] > max.v[i] + static_cast<float>(c.rescale_threshold);
+      nan |= w.sum.v[i] != w.sum.v[i];
+    }
+    publish_to_matrix_unit();
+    if (any_wave<kMultiplying>(grew || nan, board.flags[0])) {
+      w.sum = sum;
+      w.exact = exact;
+      if (any_wave<kMultiplying>(nan, board.flags[1])) {
+        clear_nan<kMultiplying>(tile, wave);
+        publish_to_matrix_unit();
+        group_barrier<kMultiplying>();
+        score_tile<kMultiplying>(scores, largest, queries, tile, keys, lifts, scale, wave);
+      }
+      raise_maxima<kMultiplying>(w, largest, board.statistics, wave, 0);
+      weigh<kMultiplying>(scores, scale, offset_from<kMultiplying>(w.max), w.sum, w.exact,
+                          board.weights, wave, 0);
+      publish_to_matrix_unit();
+      group_barrier<kMultiplying>();
+    }
+    begin_accumulate<kMultiplying>(w.out, tile, board.weights, wave);
+    finish<kMultiplying>(w.out);
+    barrier();
+  }
+}
+
+// As sparse_mla_decode().
+template <Config c>
+MLA_DEVICE void decode_by_roles(const DecodeArgs& args) {
+  constexpr Config kMultiplying = of_multipliers(c);
+  const Dim3 group = workgroup_id();
+  const int token = static_cast<int>(group.x), split = static_cast<int>(group.z), wave = wave_id();
+  const int head0 = static_cast<int>(group.y) * c.block_h;
+  const int splits = total_splits({args.split_main, args.split_extra, args.split_map},
+                                  args.extra.indptr != nullptr);
+  const LdsPtr queries = lds_region<lds_bytes(c)>(), raw = queries + query_bytes(c),
+               tiles = raw + raw_bytes(c);
+  const RoleBoard<c> board = role_board<c>(tiles + tiles_bytes(c));
+  if (wave >= kMultipliers) {
+    fill_tiles<c>(args, token, split, raw, tiles, board, wave - kMultipliers);
+    return;
+  }
+  const TileWalk walk = tiles_of_split<c>(args, open_scope(args.main, token).length,
+                                          open_scope(args.extra, token).length, split);
+  Weighing<kMultiplying> w;
+  clear<kMultiplying>(w);
+  const float shrunk = share_queries<kMultiplying>(
+      static_cast<const unsigned char*>(args.q) +
+          2 * (token * args.q_token_stride + head0 * args.q_head_stride),
+      args.q_head_stride, args.heads - head0, queries, wave);
+  multiply_tiles<c>(w, walk, args.scale * kLog2E * shrunk, queries, tiles, board, wave);
+  const Sums<kMultiplying> sums = sum_waves<kMultiplying>(w, board.statistics, wave);
+  write_weighed<kMultiplying>(reload(args), w, sums, token, head0, split, splits, wave,
+                              walk.next < walk.end, tiles);
+}
+
+}  // namespace mla
