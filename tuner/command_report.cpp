@@ -64,7 +64,13 @@ std::string now_utc() {
 // Of every arch that the databases name and a file describes.
 std::vector<ArchLimits> limits_of(const Facts& facts, const fs::path& configs) {
   std::vector<ArchLimits> limits;
-  for (const std::string& name : known_archs(configs)) {
+  const std::vector<std::string> known = known_archs(configs);
+  if (known.empty())
+    throw Error(ErrorKind::usage,
+                fmt::format("no arch is described in {}: name the folder that holds archs/ with "
+                            "--configs",
+                            (configs / "archs").string()));
+  for (const std::string& name : known) {
     const bool used = std::ranges::any_of(
         facts.devices, [&](const Device& device) { return device.arch == name; });
     if (!used) continue;

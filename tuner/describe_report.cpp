@@ -28,6 +28,14 @@ void describe_report(CLI::App& app, ReportOptions& options) {
                   "show the page in a browser; without --html it is a temporary file");
   report.add_option("--configs", options.configs,
                     "folder with archs/, spaces/ and shapes/; else the installed one");
+  // A variable that a script forgot to set.
+  for (CLI::Option* option : report.get_options())
+    if (option->get_expected_max() > 0 && option->get_items_expected_max() > 0)
+      option->check(
+          [](const std::string& value) {
+            return value.empty() ? "is followed by nothing" : std::string();
+          },
+          "");
   report.footer(
       "Exit codes of report: 0 nothing regressed, 3 something regressed beyond the threshold, 4 "
       "something is broken; 2 the command line, 5 a database cannot be used, 6 the system.");

@@ -165,8 +165,20 @@ TEST_F(CliReport, IsInColourOnATerminalAlone) {
   EXPECT_EQ(on_a_terminal("export TERM=xterm NO_COLOR=1").find("\033["), std::string::npos);
 }
 
+TEST_F(CliReport, IsNotDoneBeforeItsTextIsOut) {
+  make(10.01);
+  const CommandResult result =
+      run_command({"sh", "-c", "exec \"$0\" report --db \"$1\" > /dev/full 2> /dev/null",
+                   MLA_TUNE_PROGRAM, db_},
+                  deadline_in(60), environment());
+  EXPECT_EQ(result.status->code, 6);
+}
+
 TEST_F(CliReport, SaysWhatIsMissing) {
   make(11);
+  EXPECT_THAT(refused(2, {"--configs", folder_.path().string()}), HasSubstr("archs/"));
+  EXPECT_THAT(refused(2, {"--threshold", ""}), HasSubstr("--threshold"));
+  EXPECT_THAT(refused(2, {"--arch", ""}), HasSubstr("--arch"));
   EXPECT_THAT(refused(2, {"--arch", "gfx9"}), HasSubstr("there are: gfx950"));
   const std::string empty = (folder_ / "empty.db").string();
   create(empty);
