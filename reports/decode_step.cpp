@@ -25,7 +25,6 @@ constexpr int kWindow = 128;
 constexpr int kCsaPage = 64;
 constexpr int kHcaPage = 2;
 constexpr int kWindowPage = 64;  // of the window, unless a problem says otherwise
-constexpr int kFnuz = 2;         // Fp8Format
 
 }  // namespace
 
@@ -63,18 +62,12 @@ int step_weight(const ProblemRecord& problem) {
 
 std::string shape_words(const ProblemRecord& p) {
   const bool has_extra = p.extra_len > 0;
-  const std::string pages = !has_extra ? fmt::format("page {}", p.main_page)
-                            : p.main_page == kWindowPage
-                                ? fmt::format("page {}", p.extra_page)
-                                : fmt::format("pages {} and {}", p.main_page, p.extra_page);
-  const bool main_fnuz = p.main_format == kFnuz, extra_fnuz = p.extra_format == kFnuz;
-  const char* format = main_fnuz && (extra_fnuz || !has_extra) ? ", fnuz"
-                       : main_fnuz                             ? ", fnuz window"
-                       : extra_fnuz && has_extra               ? ", fnuz extra keys"
-                                                               : "";
-  return fmt::format("{} head{}, {} token{}, {}{} keys ({}){}{}{}", p.num_heads,
+  std::string pages = fmt::format("page {}", has_extra ? p.extra_page : p.main_page);
+  if (has_extra && p.main_page != kWindowPage)
+    pages = fmt::format("pages {} and {}", p.main_page, p.extra_page);
+  return fmt::format("{} head{}, {} token{}, {}{} keys ({}){}{}", p.num_heads,
                      p.num_heads == 1 ? "" : "s", p.num_tokens, p.num_tokens == 1 ? "" : "s",
-                     p.main_len, has_extra ? fmt::format("+{}", p.extra_len) : "", pages, format,
+                     p.main_len, has_extra ? fmt::format("+{}", p.extra_len) : "", pages,
                      p.lengths == "uniform" ? "" : ", ragged", p.warm_cache ? ", warm" : "");
 }
 

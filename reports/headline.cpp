@@ -87,11 +87,11 @@ int total(const Json& verdicts, const char* verdict) {
 }
 
 std::string worst_words(const Json& problem) {
-  std::string words =
-      fmt::format("{} {}", problem["arch"].get<std::string>(), problem["words"].get<std::string>());
+  std::string words = fmt::format("{} on {}", problem["words"].get<std::string>(),
+                                  problem["arch"].get<std::string>());
   if (!problem["ratio"].is_null())
     words +=
-        fmt::format(", {}, {} us a decode step", signed_percent(problem["ratio"].get<double>()),
+        fmt::format(": {}, {} us a decode step", signed_percent(problem["ratio"].get<double>()),
                     signed_number(problem["step_us"].get<double>()));
   return words;
 }
@@ -108,10 +108,10 @@ std::string headline(const Json& comparison, const Json& verdicts) {
   const int broken = total(verdicts, "broken"), regressed = total(verdicts, "regressed"),
             improved = total(verdicts, "improved"), unclear = total(verdicts, "inconclusive");
   if (broken > 0)
-    return fmt::format("{} breaks {} of {} problems that work with {}, first {}.", now, broken,
-                       problems.size(), before, worst_words(problems.front()));
+    return fmt::format("{} breaks {} of {} problems that work with {}, first among them {}.", now,
+                       broken, problems.size(), before, worst_words(problems.front()));
   if (regressed > 0)
-    return fmt::format("{} is slower than {} for {} of {} problems{}, worst {}.", now, before,
+    return fmt::format("{} is slower than {} for {} of {} problems{}, worst for {}.", now, before,
                        regressed, problems.size(), evidence, worst_words(problems.front()));
   if (unclear == static_cast<int>(problems.size()))
     return fmt::format("Whether {} is slower than {} cannot be told: {}.", now, before,
