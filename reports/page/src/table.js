@@ -75,7 +75,7 @@ export function dataTable({ caption, columns, rows, state = {}, most = isNarrow(
 export function plainTable(caption, heads, rows) {
   return h("div", { class: "scroll", role: "region", "aria-label": caption, tabindex: "0" },
     h("table", { class: "plain" }, h("caption", {}, caption),
-      h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col" }, head)))),
+      h("thead", {}, h("tr", {}, heads.map((head) => (head === "" ? h("td", {}) : h("th", { scope: "col" }, head))))),
       h("tbody", {}, rows.map(([first, ...cells]) =>
         h("tr", {}, h("th", { scope: "row" }, first), cells.map((cell) => h("td", {}, cell)))))));
 }
