@@ -113,6 +113,10 @@ std::string dump(const Json& report) {
   return report.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
+// Names of files and words of compilers may be no UTF-8: replaced once, before anything is made of
+// them.
+Json in_utf8(const Json& report) { return Json::parse(dump(report)); }
+
 Outputs outputs_of(const ReportOptions& options, const Json& report, const std::string& markdown) {
   Outputs outputs;
   if (!options.json.empty()) outputs.files.push_back({options.json, dump(report)});
@@ -135,9 +139,9 @@ Outputs make_landscape(const ReportOptions& options, Facts& facts) {
                                                 fmt::join(there, ", ")));
     side = there.front();
   }
-  const Json report = landscape_json(
+  const Json report = in_utf8(landscape_json(
       facts, make_side(facts, parse_selector(side, facts), options.arch),
-      limits_of(facts, configs_folder(options.configs)), {options.version, now_utc()});
+      limits_of(facts, configs_folder(options.configs)), {options.version, now_utc()}));
   Outputs outputs = outputs_of(options, report, landscape_markdown(report));
   outputs.text = landscape_text(report, for_a_terminal());
   return outputs;
@@ -153,7 +157,7 @@ Outputs make_comparison(const ReportOptions& options, Facts& facts) {
   const SideComparison comparison =
       compare_sides(facts, std::move(before), std::move(now), rules,
                     limits_of(facts, configs_folder(options.configs)));
-  const Json report = comparison_json(facts, comparison, {options.version, now_utc()});
+  const Json report = in_utf8(comparison_json(facts, comparison, {options.version, now_utc()}));
   Outputs outputs = outputs_of(options, report, comparison_markdown(report));
   if (!options.junit.empty()) outputs.files.push_back({options.junit, comparison_junit(report)});
   outputs.code = exit_code_of(comparison);

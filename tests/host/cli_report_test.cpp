@@ -165,6 +165,18 @@ TEST_F(CliReport, IsInColourOnATerminalAlone) {
   EXPECT_EQ(on_a_terminal("export TERM=xterm NO_COLOR=1").find("\033["), std::string::npos);
 }
 
+TEST_F(CliReport, WritesUtf8WhateverTheDatabaseIsCalled) {
+  make(10.01);
+  const std::string odd = (folder_ / "\xff.db").string();
+  fs::copy_file(db_, odd);
+  const std::string md = (folder_ / "r.md").string();
+  const Outcome outcome = run({"report", "--db", odd, "--md", md, "--baseline",
+                               "db:" + odd + ",rocm-6.4", "--candidate", "rocm-7.2"});
+  EXPECT_EQ(outcome.code, 0) << outcome.error;
+  EXPECT_THAT(contents(md), HasSubstr("\uFFFD.db"));
+  EXPECT_EQ(contents(md).find('\xff'), std::string::npos);
+}
+
 TEST_F(CliReport, IsNotDoneBeforeItsTextIsOut) {
   make(10.01);
   const CommandResult result =
