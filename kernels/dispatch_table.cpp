@@ -152,8 +152,7 @@ void DispatchTable::index() {
   for (std::size_t i = 0; i < rows_.size(); ++i) {
     const Query& q = rows_[i].shape;
     const int row = static_cast<int>(i), tokens = log2_scaled(q.tokens);
-    places_.push_back({log2_scaled(q.extra_len), log2_scaled(q.main_len), log2_scaled(q.main_page),
-                       log2_scaled(q.extra_page), q.heads});
+    places_.push_back(place_of(q));
     const bool new_class = i == 0 || kind(rows_[i]) != kind(rows_[i - 1]);
     const int step = static_cast<int>(steps_.size());
     const int main = places_.back().main;

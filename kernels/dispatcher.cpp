@@ -140,7 +140,9 @@ const Plan* Dispatcher::plan(const Query& asked, bool has_sink, bool wants_lse) 
   if (has_code()) {
     const Codes& codes = codes_of(asked, plan.answer);
     plan.decode = load(codes.decode, plan.answer.decode_dynamic_lds);
-    if (plan.answer.splits > 1) plan.reduce = load(codes.reduce, 0);
+    if (plan.answer.splits > 1)
+      plan.reduce =
+          load(plan.answer.borrows_reduce ? fallback_codes_.back().reduce : codes.reduce, 0);
     if (plan.answer.splits > 1 && plan.reduce == nullptr)
       throw Error(ErrorKind::database,
                   fmt::format("variant {} has several splits here, and {} no reduce kernel of it: "

@@ -146,6 +146,20 @@ TEST_P(Launch, OfOneSplitIsOneKernelWithoutAWorkspace) {
   EXPECT_EQ(driver_->launches[0].decode.workspace, nullptr);
 }
 
+TEST_P(Launch, OfAWinnerThatNeverSplitsReducesAsTheFallbackDoesWhereItIsSplit) {
+  open();
+  mla_launch_args args = some_args();
+  args.tokens = 1;
+  ASSERT_EQ(launch(plan(64, 1), args), MLA_OK) << mla_last_error();
+  ASSERT_EQ(driver_->launches.size(), 2u);
+  EXPECT_EQ(driver_->launches[0].decode.split_extra, 6) << "a tile each";
+  const FakeLaunch& second = driver_->launches[1];
+  EXPECT_THAT(second.function->code, HasSubstr("reduce"));
+  EXPECT_EQ(second.grid.y, 16u);
+  EXPECT_EQ(second.block, hip_ ? 64u : 32u);
+  EXPECT_EQ(second.reduce.splits, 6);
+}
+
 TEST_P(Launch, LeavesTheThreadsDeviceAsItWas) {
   *current_ = 0;
   open();
