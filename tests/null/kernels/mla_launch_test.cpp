@@ -244,6 +244,8 @@ TEST_P(Launch, RefusesArgumentsThatDoNotFitThePlan) {
   EXPECT_THAT(refused([](mla_launch_args& a) { a.main.page_size = 2; }), HasSubstr("page_size"));
   EXPECT_THAT(refused([](mla_launch_args& a) { a.extra.format = 2; }), HasSubstr("format"));
   EXPECT_THAT(refused([](mla_launch_args& a) { a.extra.page_stride = 8; }), HasSubstr("multiple"));
+  EXPECT_THAT(refused([](mla_launch_args& a) { a.main.page_stride = 64 * 576; }),
+              HasSubstr("overlap"));
   mla_launch_args args = some_args();
   EXPECT_EQ(mla_launch(made, &args, nullptr, 0, nullptr), MLA_ERROR_USAGE);
   EXPECT_EQ(mla_launch(made, &args, memory + 16, 1 << 30, nullptr), MLA_ERROR_USAGE);
