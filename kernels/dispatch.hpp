@@ -174,6 +174,7 @@ class DispatchTable {
   // A winner, in the order of classes, evidence and shapes.
   struct Row {
     Query shape;
+    unsigned key;  // of its class
     Evidence evidence;
     double median_us;
     int winner;
