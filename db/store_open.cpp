@@ -3,6 +3,7 @@
 
 #include <system_error>
 
+#include "db/bundle_schema.hpp"
 #include "db/schema.hpp"
 #include "db/store_impl.hpp"
 
@@ -31,6 +32,9 @@ Format identify(sqlite::Connection& connection) {
   const auto application = row.integer(0);
   const int version = row.small(1);
   if (application == 0 && version == 0 && row.integer(2) == 0) return {Content::empty, 0};
+  if (application == kBundleApplicationId)
+    refuse(connection.path(),
+           "is a bundle, not a tuning database: `mla-tune import` puts its winners into one");
   if (application != kApplicationId || version < 1) {
     refuse(connection.path(),
            "is an SQLite database of another program; it was left as it is. Name another file.");

@@ -41,8 +41,9 @@ std::string_view name(MatchGrade grade) {
   return "none";
 }
 
-int log2_scaled(int n) noexcept {
-  return static_cast<int>(std::lround(std::log2(static_cast<double>(std::max(n, 1))) * kOctave));
+int log2_scaled(std::int64_t n) noexcept {
+  const auto positive = static_cast<double>(std::max<std::int64_t>(n, 1));
+  return static_cast<int>(std::lround(std::log2(positive) * kOctave));
 }
 
 const char* unlaunchable(const Query& q) noexcept {
@@ -70,14 +71,24 @@ int dynamic_lds_bytes(std::string_view arch, const Config& config) noexcept {
   return arch.starts_with("sm_") ? lds_bytes(config) : 0;
 }
 
+DispatchTable::Place DispatchTable::place_of(const Query& q) noexcept {
+  return {.extra = log2_scaled(q.extra_len),
+          .main = log2_scaled(q.main_len),
+          .main_page = log2_scaled(q.main_page),
+          .extra_page = log2_scaled(q.extra_page),
+          .heads = q.heads,
+          .keys = log2_scaled(q.tokens) + log2_scaled(std::int64_t{q.main_len} + q.extra_len)};
+}
+
 // How far a row is from a query of its class; the smaller is the better answer.
 struct DispatchTable::Distance {
-  int worst, sum, pages, heads;
+  int worst, sum, pages, heads, keys;
 
   Distance(const Place& row, int tokens, const Place& query)
       : pages(std::abs(row.main_page - query.main_page) +
               std::abs(row.extra_page - query.extra_page)),
-        heads(std::abs(row.heads - query.heads)) {
+        heads(std::abs(row.heads - query.heads)),
+        keys(std::abs(row.keys - query.keys)) {
     const int main = std::abs(row.main - query.main), extra = std::abs(row.extra - query.extra);
     worst = std::max({tokens, main, extra});
     sum = tokens + main + extra;
@@ -101,8 +112,7 @@ int DispatchTable::find_exact(const Class& in, const Query& query) const noexcep
 }
 
 int DispatchTable::find_near(const Class& in, const Query& query) const noexcept {
-  const Place wanted{log2_scaled(query.extra_len), log2_scaled(query.main_len),
-                     log2_scaled(query.main_page), log2_scaled(query.extra_page), query.heads};
+  const Place wanted = place_of(query);
   const int gap = std::max({in.least_main - wanted.main, wanted.main - in.most_main, 0});
   int best = -1;
   Distance least(wanted, 0, wanted);
@@ -164,7 +174,11 @@ Answer DispatchTable::answer(const Query& query, const Row& row, bool fits) cons
   const Variant& variant = variant_of(row);
   Launch launch = variant.launch;
   if (fits && row.shape != query) launch.splits = fit_splits(launch, row.shape, query, units_);
+  const bool borrows =
+      total_splits(launch.splits, query.extra_len > 0) > 1 && !may_split(variant.launch.splits);
+  if (borrows) launch.reduce = fallbacks_.back().launch.reduce;
   Answer answer = this->answer(query, launch);
+  answer.borrows_reduce = borrows;
   answer.grade = row.evidence == Evidence::predicted ? MatchGrade::predicted
                  : row.shape == query                ? MatchGrade::exact
                                                      : MatchGrade::nearest;

@@ -60,7 +60,11 @@ struct Answer {
   int decode_dynamic_lds = 0;  // bytes to ask for at the launch
   Dim3 reduce_grid = {};       // 0 where no reduce follows
   unsigned reduce_block = 0;
+  bool borrows_reduce = false;  // launch.reduce is the fallback's: the variant has none
 };
+
+// Whether some problem makes this launch leave partial results, so that it needs a reduce kernel.
+bool may_split(const Splits&) noexcept;
 
 // Launches follow from the query and the launch parameters alone, so a caller can size its
 // workspace before anything runs.
@@ -109,25 +113,26 @@ struct LookupRule {
 // A winner that was measured goes before one that was predicted; then that of the very shape; among
 // the near ones the one whose worst of tokens, main_len and extra_len is nearest, as |log2| of the
 // ratio; then by the sum of the three; then by the sum of the pages' |log2|; then by heads; then
-// fewer tokens, more extra keys, more main keys. Distances are
-// compared in 1024ths of an octave. The same shape tuned more than once counts by its best row:
-// measured first, then a cold cache, then uniform lengths, then the shortest time, then the newest
-// release.
+// the one that reads as many keys in all, by the |log2| of tokens * (main_len + extra_len); then
+// fewer tokens, more extra keys, more main keys. Distances are compared in 1024ths of an octave.
+// The same shape tuned more than once counts by its best row: measured first, then a cold cache,
+// then uniform lengths, then the shortest time, then the newest release.
 //
 // The winner of another shape is launched in splits that fit the query:
-//   workgroups  as many as the winner had, or fewer: it found out what the device takes. Where it
-//               gave each split a single tile it could not find out, and at least one for each
-//               compute unit are wanted
-//   tiles       each split as many as come of that, rounded up, and at least one; then the fewest
-//               splits with so many. A winner that kept its scopes apart has them apart again
-//   one split   stays one: such a winner has no reduce kernel. That is why fewer tokens are
-//               preferred of what is as near: what was split can be split less
+//   workgroups  no more than the winner had, which found out what the device takes, or than one for
+//               each compute unit, whichever is more. A winner of one split found out that it wants
+//               no more than it had
+//   tiles       each split as many as come of that, rounded up; then the fewest splits with so many
+//   scopes      apart where the winner kept them apart and that makes no split longer; else joint
+//   reduce      the winner's own kernel; the fallback's where the winner's splits leave nothing to
+//               reduce whatever the shape, so that no bundle has one for it
 //
 // What that costs over tests/data/sm_90_h200_launches.json.zst (one H200, 16 heads, 30 kernels in
 // 32 launches each, 1 to 256 tokens by 512 to 2048 keys), with every other token count and length
-// held out, so that a winner of half to twice the tokens and keys answers: 3.5 % above the best
-// time measured (geometric mean), 8.6 % at worst. In the winner's own splits, and with more tokens
-// first, it was 10.0 and 25.8 %.
+// held out, so that a winner of half to twice the tokens and keys answers: 2.8 % above the best
+// time measured (geometric mean), 6.3 % at worst; 12.4 and 35 % in the winner's own splits. Where
+// the smallest token count, the smallest length or both are held out as well: 3.6 to 5.9 %, 18 %
+// at worst. mla_regret_bench prints these and what one launch or peers' formulas cost there.
 //
 // A look-up visits token counts, and for each the lengths of the extra scope, outwards from the
 // query's and only as far as something better can be: it costs about as much with 10,000 winners as
@@ -169,6 +174,7 @@ class DispatchTable {
   // A winner, in the order of classes, evidence and shapes.
   struct Row {
     Query shape;
+    unsigned key;  // of its class
     Evidence evidence;
     double median_us;
     int winner;
@@ -179,6 +185,7 @@ class DispatchTable {
   struct Place {
     int extra, main, main_page, extra_page;
     int heads;
+    int keys;  // of all tokens
   };
   // Rows of one class, evidence and number of tokens, ascending by extra keys.
   struct Step {
@@ -202,6 +209,7 @@ class DispatchTable {
   const Variant& variant_of(const Row& row) const noexcept {
     return variants_[static_cast<std::size_t>(row.variant)];
   }
+  static Place place_of(const Query& query) noexcept;
   void index();
   const Class* find_class(unsigned key, Evidence evidence) const noexcept;
   int find_exact(const Class& in, const Query& query) const noexcept;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <tuple>
 
 #include "kernels/dispatch.hpp"
@@ -17,7 +18,7 @@ constexpr int head_class(int heads) { return (heads + kHeadGranule - 1) / kHeadG
 constexpr bool is_power_of_two(int n) { return (n & (n - 1)) == 0; }
 
 // 0 for lengths of 0 and 1.
-int log2_scaled(int n) noexcept;
+int log2_scaled(std::int64_t n) noexcept;
 
 // Of an absent scope the fields say nothing: equal queries become equal values.
 constexpr Query canonical(Query q) {
@@ -45,8 +46,7 @@ constexpr unsigned class_of(const Query& q) {
   return key;
 }
 
-// The splits for `query` of a launch that won for `tuned`: the rule of DispatchTable. More than one
-// only where the winner had more than one, for it alone has a reduce kernel.
+// The splits for `query` of a launch that won for `tuned`: the rule of DispatchTable.
 Splits fit_splits(const Launch& launch, const Query& tuned, const Query& query, int units) noexcept;
 
 inline auto shape_order(const Query& q) {

@@ -23,24 +23,28 @@ struct Work {
 
 }  // namespace
 
+bool may_split(const Splits& splits) noexcept {
+  return total_splits(splits, false) > 1 || total_splits(splits, true) > 1;
+}
+
 Splits fit_splits(const Launch& launch, const Query& tuned, const Query& query,
                   int units) noexcept {
   const Splits& s = launch.splits;
   const std::int64_t splits = total_splits(s, tuned.extra_len > 0);
   const Work was(launch.config, tuned), is(launch.config, query);
-  if (splits <= 1 || was == is) return s;
-  std::int64_t wanted = was.workgroups * splits;
-  // Whoever had a tile for each split could not use more of them.
-  if (splits >= was.tiles()) wanted = std::max<std::int64_t>(wanted, units);
+  if (was == is) return s;
+  // Who left units idle and split nothing wanted no more of them.
+  const std::int64_t wanted =
+      std::max<std::int64_t>(was.workgroups * splits, splits > 1 ? units : 0);
   const std::int64_t most =
       std::clamp<std::int64_t>(wanted / is.workgroups, 1, std::max<std::int64_t>(is.tiles(), 1));
-  const std::int64_t each = std::max<std::int64_t>(ceil_div(is.tiles(), most), 1);
-  const auto shares = [&](std::int64_t tiles) {
-    return static_cast<int>(std::max<std::int64_t>(ceil_div(tiles, each), 1));
-  };
-  if (most == 1) return {0, 1, SplitMap::contiguous};
-  if (s.split_main == 0) return {0, shares(is.tiles()), s.split_map};
-  return {shares(is.main_tiles), shares(is.extra_tiles), s.split_map};
+  if (most == 1) return splits == 1 ? s : Splits{0, 1, SplitMap::contiguous};
+  const std::int64_t each = ceil_div(is.tiles(), most);
+  const auto shares = [&](std::int64_t tiles) { return static_cast<int>(ceil_div(tiles, each)); };
+  const int main = shares(is.main_tiles), extra = shares(is.extra_tiles);
+  if (s.split_main > 0 && main > 0 && extra > 0 && main + extra <= most)
+    return {main, extra, s.split_map};
+  return {0, shares(is.tiles()), s.split_map};
 }
 
 }  // namespace mla

@@ -97,8 +97,8 @@ struct DispatchTable::Builder {
       const Query shape = canonical(query_of(winner.problem));
       if (unlaunchable(shape) != nullptr)
         throw Error(ErrorKind::database, "its problem is out of range");
-      table.rows_.push_back(
-          {shape, winner.evidence, winner.median_us, position, variant(winner), release(winner)});
+      table.rows_.push_back({shape, class_of(shape), winner.evidence, winner.median_us, position,
+                             variant(winner), release(winner)});
     } catch (const Error& error) {
       table.warnings_.push_back(fmt::format("winner {} for {} is passed over: {}", winner.variant,
                                             table.arch_, error.what()));
@@ -107,9 +107,7 @@ struct DispatchTable::Builder {
   // One row for each shape, in the order of classes, evidence and shapes.
   void keep_what_counts() {
     std::vector<Row>& rows = table.rows_;
-    const auto shape = [](const Row& row) {
-      return std::tuple(class_of(row.shape), shape_order(row.shape));
-    };
+    const auto shape = [](const Row& row) { return std::tuple(row.key, shape_order(row.shape)); };
     const auto winner = [&](const Row& row) -> const Winner& {
       return winners[static_cast<std::size_t>(row.winner)];
     };
@@ -119,8 +117,8 @@ struct DispatchTable::Builder {
     });
     const auto same = [&](const Row& a, const Row& b) { return shape(a) == shape(b); };
     rows.erase(std::unique(rows.begin(), rows.end(), same), rows.end());
-    std::ranges::stable_sort(
-        rows, {}, [](const Row& row) { return std::tuple(class_of(row.shape), row.evidence); });
+    std::ranges::stable_sort(rows, {},
+                             [](const Row& row) { return std::tuple(row.key, row.evidence); });
   }
 };
 
@@ -148,17 +146,16 @@ DispatchTable::DispatchTable(std::string_view arch, const std::vector<Winner>& w
 
 // Rows are in their order.
 void DispatchTable::index() {
-  const auto kind = [](const Row& row) { return std::tuple(class_of(row.shape), row.evidence); };
+  const auto kind = [](const Row& row) { return std::tuple(row.key, row.evidence); };
   for (std::size_t i = 0; i < rows_.size(); ++i) {
     const Query& q = rows_[i].shape;
     const int row = static_cast<int>(i), tokens = log2_scaled(q.tokens);
-    places_.push_back({log2_scaled(q.extra_len), log2_scaled(q.main_len), log2_scaled(q.main_page),
-                       log2_scaled(q.extra_page), q.heads});
+    places_.push_back(place_of(q));
     const bool new_class = i == 0 || kind(rows_[i]) != kind(rows_[i - 1]);
     const int step = static_cast<int>(steps_.size());
     const int main = places_.back().main;
     if (new_class)
-      classes_.push_back({class_of(q), rows_[i].evidence, row, row, step, step, main, main});
+      classes_.push_back({rows_[i].key, rows_[i].evidence, row, row, step, step, main, main});
     if (new_class || rows_[i - 1].shape.tokens != q.tokens) steps_.push_back({tokens, row, row});
     steps_.back().last = row + 1;
     Class& in = classes_.back();

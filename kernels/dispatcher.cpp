@@ -125,9 +125,13 @@ Answer Dispatcher::decide(const Query& query) const noexcept {
 }
 
 const Plan* Dispatcher::plan(const Query& asked, bool has_sink, bool wants_lse) {
-  if (const char* why = unlaunchable(asked)) throw Error(ErrorKind::usage, why);
   const PlanKey key = plan_key(asked, has_sink, wants_lse);
-  if (const Plan* known = plans_->find(key)) return known;
+  // What is in the table was checked when it came there.
+  if (packs(asked))
+    if (const Plan* known = plans_->find(key)) return known;
+  if (const char* why = unlaunchable(asked)) throw Error(ErrorKind::usage, why);
+  if (!packs(asked))
+    if (const Plan* known = plans_->find(key)) return known;
   Plan plan{.alive = PlanTable::kAlive,
             .has_sink = has_sink,
             .wants_lse = wants_lse,
@@ -140,7 +144,9 @@ const Plan* Dispatcher::plan(const Query& asked, bool has_sink, bool wants_lse) 
   if (has_code()) {
     const Codes& codes = codes_of(asked, plan.answer);
     plan.decode = load(codes.decode, plan.answer.decode_dynamic_lds);
-    if (plan.answer.splits > 1) plan.reduce = load(codes.reduce, 0);
+    if (plan.answer.splits > 1)
+      plan.reduce =
+          load(plan.answer.borrows_reduce ? fallback_codes_.back().reduce : codes.reduce, 0);
     if (plan.answer.splits > 1 && plan.reduce == nullptr)
       throw Error(ErrorKind::database,
                   fmt::format("variant {} has several splits here, and {} no reduce kernel of it: "

@@ -24,6 +24,9 @@ constexpr std::size_t kLeastPlanInfo = offsetof(mla_plan_info, reserved) + sizeo
 constexpr std::size_t kLeastDispatcherInfo =
     offsetof(mla_dispatcher_info, reserved) + sizeof(std::int32_t);
 
+// No struct will ever be that long: its `size` is not one.
+constexpr std::size_t kMostBytes = 4096;
+
 std::string text(const char* from) { return from == nullptr ? std::string() : from; }
 
 std::optional<bool> switch_of(std::int32_t value, const char* name) {
@@ -212,6 +215,8 @@ extern "C" mla_status mla_workspace_bytes(mla_dispatcher* dispatcher, const mla_
   if (bytes == nullptr || (problems == nullptr && count > 0)) return fail(MLA_ERROR_USAGE, kNull);
   std::int64_t most = 0;
   const auto* at = reinterpret_cast<const unsigned char*>(problems);
+  if (count > 0 && (problems->size < kLeastProblem || problems->size > kMostBytes))
+    return fail(MLA_ERROR_USAGE, kSize);
   for (std::size_t i = 0; i < count; ++i, at += problems->size) {
     const mla_launch_plan* plan = nullptr;
     const mla_status status = mla_plan(dispatcher, reinterpret_cast<const mla_problem*>(at), &plan);

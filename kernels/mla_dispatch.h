@@ -152,7 +152,7 @@ typedef struct mla_scope {
   const void* cache; /* 16-byte aligned */
   const int32_t* indices;
   const int32_t* indptr; /* [tokens + 1] */
-  int64_t page_stride;   /* bytes; a multiple of 16 */
+  int64_t page_stride;   /* bytes; a multiple of 16, and page_size*584 at least */
   int32_t page_size;     /* tokens; the problem's */
   int32_t rows;          /* tokens in the cache */
   int32_t format;        /* mla_fp8; the problem's */

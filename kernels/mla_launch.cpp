@@ -11,6 +11,8 @@ namespace {
 
 constexpr std::size_t kLeastArgs = offsetof(mla_launch_args, reserved) + sizeof(std::int32_t);
 
+constexpr std::int64_t kTokenBytes = 584;  // of a cached token, its scales included
+
 bool is_aligned(const void* pointer, std::uintptr_t to) noexcept {
   return reinterpret_cast<std::uintptr_t>(pointer) % to == 0;
 }
@@ -31,6 +33,9 @@ const char* trouble(const mla_scope& scope, bool planned, int page, Fp8Format fo
       !is_aligned(scope.cache, 16))
     return "a scope's cache must be 16-byte aligned, its page_stride a multiple of 16, its rows 0 "
            "or more";
+  // Of one page the distance to the next is not read.
+  if (scope.rows > page && scope.page_stride < std::int64_t{page} * kTokenBytes)
+    return "a scope's pages overlap: page_stride counts bytes, page_size * 584 at least";
   return nullptr;
 }
 

@@ -104,16 +104,19 @@ struct Members {
     }
     return true;
   }
-  std::string_view find(std::string_view prefix, std::string_view name) const {
-    for (std::size_t i = 0; i < count; ++i) {
-      const std::string_view known = all[i].name;
-      if (known.size() == prefix.size() + name.size() && known.ends_with(name) &&
-          known.starts_with(prefix))
-        return all[i].value;
-    }
-    return {};
-  }
 };
+
+// Where each field, in the order of for_each_field, lies among all when they are sorted by name.
+std::vector<std::size_t> sorted_places() {
+  std::vector<std::string> names;
+  Launch any{};
+  for_each_field(any, [&](const std::string& name, auto) { names.push_back(name); });
+  std::vector<std::size_t> places;
+  for (const std::string& name : names)
+    places.push_back(static_cast<std::size_t>(
+        std::ranges::count_if(names, [&](const std::string& other) { return other < name; })));
+  return places;
+}
 
 bool read_plain(std::string_view value, auto& field) {
   using Field = std::remove_reference_t<decltype(field)>;
@@ -139,20 +142,22 @@ bool read_plain(std::string_view value, auto& field) {
 // Fills `launch` from what variant_params() wrote, in a hundredth of a general reader's time, which
 // counts when a dispatcher opens. False, and `launch` half filled, for whatever else it may be.
 bool read_canonical(std::string_view text, Launch& launch) {
+  static const std::vector<std::size_t> places = sorted_places();
   Members members;
-  if (!members.split(text)) return false;
+  if (!members.split(text) || members.count != places.size()) return false;
   bool good = true;
-  std::size_t fields = 0;
+  auto place = places.begin();
   const auto read = [&](std::string_view prefix) {
     return [&, prefix](std::string_view name, auto& field) {
-      ++fields;
-      good = good && read_plain(members.find(prefix, name), field);
+      const auto& [known, value] = members.all[*place++];
+      good = good && known.size() == prefix.size() + name.size() && known.ends_with(name) &&
+             known.starts_with(prefix) && read_plain(value, field);
     };
   };
   for_each_config_field(launch.config, read(""));
   for_each_splits_field(launch.splits, read(""));
   for_each_reduce_field(launch.reduce, read("reduce_"));
-  return good && fields == members.count;
+  return good;
 }
 
 }  // namespace

@@ -16,6 +16,12 @@ struct PlanKey {
   friend bool operator==(const PlanKey&, const PlanKey&) = default;
 };
 PlanKey plan_key(const Query& query, bool has_sink, bool wants_lse) noexcept;
+// Whether no other query has this key, though nobody has checked it yet: heads and formats share a
+// word.
+inline bool packs(const Query& q) noexcept {
+  return static_cast<unsigned>(q.heads) < 256 && static_cast<unsigned>(q.main_format) < 4 &&
+         static_cast<unsigned>(q.extra_format) < 4;
+}
 
 // How one problem is launched. Immutable once it is in the table.
 struct Plan {

@@ -18,25 +18,36 @@ std::set<ProblemKey> problems_of(const SideComparison& comparison) {
   return keys;
 }
 
-bool has_times(const Facts& facts, const Side& side, Evidence evidence) {
-  for (const auto& [key, standing] : side.standings)
-    for (const auto* rows : {&standing.decisive, &standing.search})
-      for (const auto& [variant, row] : *rows) {
-        const MeasurementRecord& trial = facts.rows[static_cast<std::size_t>(row)].trial;
-        if (trial.evidence == evidence && !is_failure(trial.verdict)) return true;
-      }
-  return false;
+// The grade of a problem's times. Failures alone have none: what works no more has no time.
+std::optional<Evidence> grade_of(const Facts& facts, const Standing& standing) {
+  std::optional<Evidence> best;
+  for (const auto* rows : {&standing.decisive, &standing.search})
+    for (const auto& [variant, row] : *rows) {
+      const MeasurementRecord& trial = facts.rows[static_cast<std::size_t>(row)].trial;
+      if (!is_failure(trial.verdict))
+        best = std::min(best.value_or(trial.evidence), trial.evidence);
+    }
+  return best;
 }
 
-// Failures alone are neither: what works no more has no time.
-void check_evidence(const Facts& facts, const Side& measured, const Side& other) {
-  if (!has_times(facts, measured, Evidence::measured) ||
-      has_times(facts, other, Evidence::measured) || !has_times(facts, other, Evidence::predicted))
-    return;
+// Throws where every problem that has times on both sides is measured on one of them alone.
+void check_evidence(const Facts& facts, const Side& before, const Side& now) {
+  const Side *measured = nullptr, *other = nullptr;
+  for (const auto& [key, standing] : before.standings) {
+    const auto there = now.standings.find(key);
+    if (there == now.standings.end()) continue;
+    const std::optional<Evidence> was = grade_of(facts, standing),
+                                  is = grade_of(facts, there->second);
+    if (!was || !is) continue;
+    if (*was == *is) return;
+    measured = *was == Evidence::measured ? &before : &now;
+    other = measured == &before ? &now : &before;
+  }
+  if (measured == nullptr) return;
   throw Error(ErrorKind::usage,
               fmt::format("{} is measured and {} is predicted alone, and such times are not "
                           "compared: measure {} too, on a machine with that GPU",
-                          measured.selector.text, other.selector.text, other.selector.text));
+                          measured->selector.text, other->selector.text, other->selector.text));
 }
 
 void check_sides(const Facts& facts, const SideComparison& comparison) {
@@ -60,7 +71,6 @@ void check_sides(const Facts& facts, const SideComparison& comparison) {
                             before.selector.text, now.selector.text, before.standings.size(),
                             now.standings.size()));
   check_evidence(facts, before, now);
-  check_evidence(facts, now, before);
 }
 
 // Where in the list a verdict stands: what must be acted upon first.
@@ -90,7 +100,9 @@ std::vector<CodeChange> compare_codes(const Side& baseline, const Side& candidat
   std::vector<CodeChange> changes;
   for (const auto& [key, place] : baseline.codes) {
     const auto found = candidate.codes.find(key);
-    if (found != candidate.codes.end()) changes.push_back({key, place, found->second});
+    // What both sides share says nothing of how they differ.
+    if (found != candidate.codes.end() && found->second != place)
+      changes.push_back({key, place, found->second});
   }
   return changes;
 }

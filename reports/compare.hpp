@@ -70,13 +70,13 @@ struct SideComparison {
   Side candidate;
   VerdictRules rules;
   std::vector<ProblemChange> problems;  // the gravest and most expensive first
-  std::vector<CodeChange> codes;        // known to both sides
-  std::vector<FailureChange> failures;
+  std::vector<CodeChange> codes;        // of both sides, and not the same one
+  std::vector<FailureChange> failures;  // those that appeared first
   std::vector<ArchLimits> archs;
 };
 
-// Throws Error{usage} where the sides select the same rows, have no problem in common, or where one
-// side has measured times and the other predictions alone.
+// Throws Error{usage} where the sides select the same rows, have no problem in common, or where of
+// all common problems one side has measured times and the other predictions alone.
 SideComparison compare_sides(Facts& facts, Side baseline, Side candidate, const VerdictRules& rules,
                              std::vector<ArchLimits> archs);
 

@@ -1,4 +1,5 @@
 // What works with one side and not with the other.
+#include <algorithm>
 #include <map>
 
 #include "reports/compare.hpp"
@@ -63,6 +64,7 @@ std::vector<FailureChange> compare_failures(const Facts& facts, const SideCompar
   find_failures(facts, comparison.candidate, comparison.baseline, true, found);
   find_failures(facts, comparison.baseline, comparison.candidate, false, found);
   for (auto& [key, change] : found) changes.push_back(std::move(change));
+  std::ranges::stable_sort(changes, std::greater{}, &FailureChange::appeared);
   return changes;
 }
 

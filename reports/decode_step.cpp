@@ -24,6 +24,7 @@ constexpr int kWindow = 128;
 // Tokens of a page of 256 that layers compressed by 4 and by 128 keep.
 constexpr int kCsaPage = 64;
 constexpr int kHcaPage = 2;
+constexpr int kWindowPage = 64;  // of the window, unless a problem says otherwise
 
 }  // namespace
 
@@ -60,11 +61,13 @@ int step_weight(const ProblemRecord& problem) {
 }
 
 std::string shape_words(const ProblemRecord& p) {
-  return fmt::format("{} heads, {} token{}, {}{} keys{}{}{}", p.num_heads, p.num_tokens,
-                     p.num_tokens == 1 ? "" : "s", p.main_len,
-                     p.extra_len > 0 ? fmt::format("+{}", p.extra_len) : "",
-                     p.extra_len > 0 ? fmt::format(" (page {})", p.extra_page)
-                                     : fmt::format(" (page {})", p.main_page),
+  const bool has_extra = p.extra_len > 0;
+  std::string pages = fmt::format("page {}", has_extra ? p.extra_page : p.main_page);
+  if (has_extra && p.main_page != kWindowPage)
+    pages = fmt::format("pages {} and {}", p.main_page, p.extra_page);
+  return fmt::format("{} head{}, {} token{}, {}{} keys ({}){}{}", p.num_heads,
+                     p.num_heads == 1 ? "" : "s", p.num_tokens, p.num_tokens == 1 ? "" : "s",
+                     p.main_len, has_extra ? fmt::format("+{}", p.extra_len) : "", pages,
                      p.lengths == "uniform" ? "" : ", ragged", p.warm_cache ? ", warm" : "");
 }
 

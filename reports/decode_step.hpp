@@ -24,7 +24,8 @@ std::vector<ModelLayers> layers_of(const ProblemRecord& problem);
 // The most layers of any model; 1 for a shape that neither has.
 int step_weight(const ProblemRecord& problem);
 
-// "16 heads, 8 tokens, 128+1024 keys (page 64)": a problem in words.
+// "16 heads, 8 tokens, 128+1024 keys (page 64)": a problem in words. The window's page stands there
+// where it is not 64; formats do not, which the arch decides as a rule.
 std::string shape_words(const ProblemRecord& problem);
 // "16h-8t-128+1024-p64+64": the same as an identifier.
 std::string shape_id(const ProblemRecord& problem);

@@ -1,9 +1,11 @@
 #include "reports/facts.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <tuple>
 
 #include "db/error.hpp"
@@ -124,6 +126,21 @@ void check_paths(const std::vector<std::filesystem::path>& files) {
 
 std::vector<float> Facts::samples(const FactRow& row) {
   return stores[static_cast<std::size_t>(row.file)].samples(row.stored_id);
+}
+
+void check_content(const Facts& facts, const std::string& arch) {
+  std::set<std::string> archs;
+  for (const FactRow& row : facts.rows)
+    archs.insert(facts.devices[static_cast<std::size_t>(row.trial.device_id)].arch);
+  if (archs.empty())
+    throw Error(ErrorKind::usage,
+                fmt::format("{} has no measurements yet: `mla-tune tune` with this "
+                            "--db makes some",
+                            facts.files.size() == 1 ? facts.files.front().path.string()
+                                                    : "none of the databases"));
+  if (!arch.empty() && !archs.contains(arch))
+    throw Error(ErrorKind::usage, fmt::format("there is no arch {} in the database; there are: {}",
+                                              arch, fmt::join(archs, ", ")));
 }
 
 Facts read_facts(const std::vector<std::filesystem::path>& files) {

@@ -54,4 +54,8 @@ struct Facts {
 // of different formats; Error{usage} where one is named twice.
 Facts read_facts(const std::vector<std::filesystem::path>& files);
 
+// Throws Error{usage} where there is nothing at all, or nothing of `arch` (empty: any), naming the
+// archs that there are.
+void check_content(const Facts& facts, const std::string& arch);
+
 }  // namespace mla

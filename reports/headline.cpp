@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "reports/render.hpp"
 #include "reports/statistics.hpp"
 
 namespace mla {
@@ -86,12 +87,12 @@ int total(const Json& verdicts, const char* verdict) {
 }
 
 std::string worst_words(const Json& problem) {
-  std::string words =
-      fmt::format("{} {}", problem["arch"].get<std::string>(), problem["words"].get<std::string>());
+  std::string words = fmt::format("{} on {}", problem["words"].get<std::string>(),
+                                  problem["arch"].get<std::string>());
   if (!problem["ratio"].is_null())
     words +=
-        fmt::format(", {:+.1f} %, {:+.1f} us a decode step",
-                    100 * (problem["ratio"].get<double>() - 1), problem["step_us"].get<double>());
+        fmt::format(": {}, {} us a decode step", signed_percent(problem["ratio"].get<double>()),
+                    signed_number(problem["step_us"].get<double>()));
   return words;
 }
 
@@ -107,11 +108,15 @@ std::string headline(const Json& comparison, const Json& verdicts) {
   const int broken = total(verdicts, "broken"), regressed = total(verdicts, "regressed"),
             improved = total(verdicts, "improved"), unclear = total(verdicts, "inconclusive");
   if (broken > 0)
-    return fmt::format("{} breaks {} of {} problems that work with {}, first {}.", now, broken,
-                       problems.size(), before, worst_words(problems.front()));
+    return fmt::format("{} breaks {} of {} problems that work with {}, first among them {}.", now,
+                       broken, problems.size(), before, worst_words(problems.front()));
   if (regressed > 0)
-    return fmt::format("{} is slower than {} for {} of {} problems{}, worst {}.", now, before,
+    return fmt::format("{} is slower than {} for {} of {} problems{}, worst for {}.", now, before,
                        regressed, problems.size(), evidence, worst_words(problems.front()));
+  if (unclear == static_cast<int>(problems.size()))
+    return fmt::format("Whether {} is slower than {} cannot be told: {}.", now, before,
+                       unclear == 1 ? "the one problem is inconclusive"
+                                    : fmt::format("all {} problems are inconclusive", unclear));
   std::string words = fmt::format("Nothing regressed from {} to {} in {} problems{}", before, now,
                                   problems.size(), evidence);
   if (improved > 0) words += fmt::format("; {} improved", improved);

@@ -120,10 +120,17 @@ std::string headline(const Json& problems, const std::string& selector) {
     medians.push_back(problem["median_ratio"].get<double>());
     predicted += problem["evidence"] == "predicted";
   }
+  const std::string of_limit =
+      limits.empty() ? "the limit of the arch is not known"
+                     : fmt::format(
+                           "the best variant takes {:.1f} times what memory and matrix peaks "
+                           "allow",
+                           geometric_mean_of(limits));
   return fmt::format(
-      "{}: the best variant takes {:.1f} times what memory and matrix peaks allow, the median "
-      "variant {:.2f} times the best (geometric means over {} problems, {} of them predicted).",
-      selector, geometric_mean_of(limits), geometric_mean_of(medians), problems.size(), predicted);
+      "{}: {}, the median variant {:.2f} times the best (geometric means over {} problem{}, {} of "
+      "them predicted).",
+      selector, of_limit, geometric_mean_of(medians), problems.size(),
+      problems.size() == 1 ? "" : "s", predicted);
 }
 
 }  // namespace

@@ -9,10 +9,9 @@ constexpr std::size_t kProblems = 12;
 constexpr std::size_t kFailures = 5;
 
 // Text in a cell of a table.
-std::string cell(std::string text) {
-  text = text.substr(0, text.find('\n')).substr(0, 140);
+std::string cell(const std::string& text) {
   std::string escaped;
-  for (const char c : text) {
+  for (const char c : first_words(text, 140)) {
     if (c == '|' || c == '<' || c == '`' || c == '*' || c == '_') escaped += '\\';
     escaped += c;
   }
@@ -45,7 +44,7 @@ std::string problem(const Json& one) {
   return fmt::format(
       "| {} | {} {} | {} | {} | {} | {} |\n", one["verdict"].get<std::string>(),
       one["arch"].get<std::string>(), one["words"].get<std::string>(), times_words(one), ratio,
-      change ? fmt::format("{:+.1f}", one["step_us"].get<double>()) : "",
+      change ? signed_number(one["step_us"].get<double>()) : "",
       change ? one["evidence"].get<std::string>() : cell(one["reason"].get<std::string>()));
 }
 
@@ -74,9 +73,10 @@ std::string comparison_markdown(const Json& report) {
   shown = 0;
   for (const Json& one : report["failures"]) {
     if (++shown > kFailures) break;
-    text += fmt::format("- {} {}: {} {}\n", one["appeared"].get<bool>() ? "New failure" : "Gone",
-                        one["arch"].get<std::string>(), one["verdict"].get<std::string>(),
-                        cell(one["reason"].get<std::string>()));
+    text += fmt::format("- {}: {} {} {}, {}\n",
+                        one["appeared"].get<bool>() ? "New failure" : "Failed before",
+                        one["arch"].get<std::string>(), short_key(one["variant"]),
+                        one["verdict"].get<std::string>(), cell(one["reason"].get<std::string>()));
   }
   if (report["failures"].size() > kFailures)
     text += fmt::format("- and {} more\n", report["failures"].size() - kFailures);

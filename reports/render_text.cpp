@@ -38,11 +38,6 @@ class Paper {
   std::string text_;
 };
 
-std::string shortened(std::string text, std::size_t length) {
-  text = text.substr(0, text.find('\n'));
-  return text.size() <= length ? text : text.substr(0, length - 3) + "...";
-}
-
 void counts(Paper& paper, const Json& verdicts) {
   std::string head = fmt::format("{:<14}", "");
   for (const auto& [verdict, count] : verdicts["measured"].items())
@@ -64,18 +59,24 @@ void problem(Paper& paper, const Json& one) {
   std::string figures = times_words(one);
   if (change != nullptr) {
     const std::string interval = interval_words(one);
-    figures += fmt::format("  {}{}  {:+.1f} us a step  {}",
-                           signed_percent((*change)["ratio"].get<double>()),
-                           interval.empty() ? "" : " (ratio " + interval + ")",
-                           one["step_us"].get<double>(), one["evidence"].get<std::string>());
+    figures += fmt::format(
+        "  {}{}  {} us a step  {}", signed_percent((*change)["ratio"].get<double>()),
+        interval.empty() ? "" : " (ratio " + interval + ")",
+        signed_number(one["step_us"].get<double>()), one["evidence"].get<std::string>());
   }
   paper.line("{} {:<7} {:<48} {}", paper.verdict(one["verdict"].get<std::string>(), 12),
              one["arch"].get<std::string>(), one["words"].get<std::string>(), figures);
   const bool plain = one["decided_by"] == "old_winner" && one["verdict"] != "inconclusive";
-  if (!plain) paper.line("{:12} {}", "", shortened(one["reason"].get<std::string>(), kReason));
+  if (!plain) paper.line("{:12} {}", "", first_words(one["reason"].get<std::string>(), kReason));
   if (one["winner_changed"].get<bool>() && !one["of_winners"].is_null())
     paper.line("{:12} another variant wins now: {} of the old winner's time before", "",
                signed_percent(one["of_winners"]["ratio"].get<double>()));
+}
+
+// The same as before, and nothing else is much better now.
+bool is_no_news(const Json& one) {
+  return one["verdict"] == "same" &&
+         (one["of_winners"].is_null() || one["of_winners"]["verdict"] == "same");
 }
 
 void failures(Paper& paper, const Json& list, bool appeared) {
@@ -84,11 +85,9 @@ void failures(Paper& paper, const Json& list, bool appeared) {
     if (one["appeared"].get<bool>() != appeared) continue;
     if (++all > kFailures) continue;
     ++shown;
-    const std::string variant =
-        one["variant"].is_null() ? "" : one["variant"].get<std::string>().substr(0, 12);
-    paper.line("  {} {} {}: {}", one["arch"].get<std::string>(), variant,
+    paper.line("  {} {} {}: {}", one["arch"].get<std::string>(), short_key(one["variant"]),
                one["verdict"].get<std::string>(),
-               shortened(one["reason"].get<std::string>(), kReason));
+               first_words(one["reason"].get<std::string>(), kReason));
   }
   if (all > shown) paper.line("  and {} more", all - shown);
 }
@@ -106,7 +105,7 @@ std::string comparison_text(const Json& report, bool colour) {
   paper.line("");
   std::size_t shown = 0, left = 0;
   for (const Json& one : report["problems"]) {
-    if (one["verdict"] == "same" && !one["winner_changed"].get<bool>()) continue;
+    if (is_no_news(one)) continue;
     if (shown == kProblems) {
       ++left;
       continue;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "db/error.hpp"
@@ -42,6 +43,13 @@ std::string listed(const List& items) {
   return items.empty() ? "none" : fmt::format("{}", fmt::join(items, ", "));
 }
 
+// Hash of the templates that a session compiled; empty: not recorded.
+std::string templates_of(const Session& session) {
+  const auto conditions = nlohmann::json::parse(session.conditions, nullptr, false);
+  const auto at = conditions.is_object() ? conditions.find("templates") : conditions.end();
+  return at != conditions.end() && at->is_string() ? at->get<std::string>() : "";
+}
+
 // All that answer to a condition, and the names of all that could.
 class Lookup {
  public:
@@ -59,6 +67,8 @@ class Lookup {
         return find_driver();
       case Kind::version:
         return find_version();
+      case Kind::templates:
+        return find_templates();
       case Kind::file:
         return find_file();
     }
@@ -108,11 +118,19 @@ class Lookup {
       offer(i, version == condition_.value, fmt::format("version:{}", version));
     }
   }
+  void find_templates() {
+    for (std::size_t i = 0; i < facts_.sessions.size(); ++i) {
+      const std::string templates = templates_of(facts_.sessions[i].session);
+      if (!templates.empty())
+        offer(i, !condition_.value.empty() && templates.starts_with(condition_.value),
+              fmt::format("templates:{}", templates));
+    }
+  }
   void find_file() {
     for (std::size_t i = 0; i < facts_.files.size(); ++i) {
       const std::string path = facts_.files[i].path.string();
       offer(i, condition_.value == std::to_string(i + 1) || condition_.value == path,
-            fmt::format("db:{}", path));
+            fmt::format("db:{} ({})", i + 1, path));
     }
   }
 
@@ -134,6 +152,8 @@ Condition parse_condition(const std::string& text, const Facts& facts) {
     condition.kind = Kind::driver;
   else if (prefix == "version")
     condition.kind = Kind::version;
+  else if (prefix == "templates")
+    condition.kind = Kind::templates;
   else if (prefix == "db")
     condition.kind = Kind::file;
   else if (!has_colon && text.find('-') != std::string::npos) {
@@ -141,10 +161,13 @@ Condition parse_condition(const std::string& text, const Facts& facts) {
     prefix = text.substr(0, dash);
     condition.value = text.substr(dash + 1);
   } else if (prefix != "release" || !has_colon) {
-    throw Error(ErrorKind::usage,
-                fmt::format("'{}' selects nothing: write rocm-6.4.3, release:6.4.3, session:ID, "
-                            "device:ID, driver:VERSION, version:VERSION or db:FILE. There are: {}",
-                            text, listed(releases(facts, ""))));
+    throw Error(
+        ErrorKind::usage,
+        fmt::format(
+            "'{}' selects nothing: write rocm-6.4.3, release:6.4.3, session:ID, "
+            "device:ID, driver:VERSION, version:VERSION, templates:HASH or db:FILE. There are: "
+            "{}",
+            text, listed(releases(facts, ""))));
   }
   Lookup lookup(facts, condition);
   lookup.find(prefix);
@@ -188,6 +211,7 @@ bool selects(const Selector& selector, const FactRow& row) {
         return among(condition.places, row.trial.toolchain_id);
       case Kind::session:
       case Kind::version:
+      case Kind::templates:
         return among(condition.places, row.trial.session_id);
       case Kind::device:
       case Kind::driver:

@@ -9,11 +9,11 @@ namespace mla {
 
 // One condition of a selector: what kind of thing, and which.
 struct Condition {
-  enum class Kind { release, session, device, driver, version, file };
+  enum class Kind { release, session, device, driver, version, templates, file };
   Kind kind = Kind::release;
   std::string value = {};
   std::vector<int> places =
-      {};  // in Facts' list of the kind; of driver: devices, of version: sessions
+      {};  // in Facts' list of the kind; of driver: devices, of version and templates: sessions
 };
 
 // What one side of a comparison consists of: all conditions hold.
@@ -23,9 +23,10 @@ struct Selector {
 };
 
 // Reads "rocm-6.4.3", "cuda-13.0", "release:6.4", "session:12", "device:3", "device:NVIDIA H200",
-// "driver:580.65", "version:0.1.0", "db:old.db", or several joined by commas. A release is named in
-// full or by its beginning ("7.2" for 7.2.4); a device by its id (as listed), name or PCI id; a
-// session by its id, a database by its path or place (from 1). Throws Error{usage} listing those
+// "driver:580.65", "version:0.1.0", "templates:3f2a", "db:old.db", or several joined by commas. A
+// release is named in full or by its beginning ("7.2" for 7.2.4); a device by its id (as listed),
+// name or PCI id; a session by its id, templates by the beginning of their hash, a database by its
+// path or place (from 1). Throws Error{usage} listing those
 // that are there where nothing answers to the name, or more than one session does.
 Selector parse_selector(const std::string& text, const Facts& facts);
 

@@ -42,8 +42,17 @@ void choose_winner(Standing& standing, const Facts& facts) {
   }
 }
 
+// Code objects are of a compiler, not of a run. Where runs are told apart and the templates changed
+// between them, nobody knows which run had which code.
+bool tells_runs_apart(const Selector& selector) {
+  return has(selector, Condition::Kind::session) || has(selector, Condition::Kind::version) ||
+         has(selector, Condition::Kind::templates);
+}
+
 void collect_codes(Side& side, const Facts& facts, const std::string& arch,
                    const std::set<std::int64_t>& toolchains) {
+  std::set<std::pair<CodeKey, std::int64_t>> seen;  // by toolchain
+  std::set<CodeKey> several;
   for (std::size_t i = 0; i < facts.codes.size(); ++i) {
     const FactCode& fact = facts.codes[i];
     if (!arch.empty() && fact.code.arch != arch) continue;
@@ -52,12 +61,19 @@ void collect_codes(Side& side, const Facts& facts, const std::string& arch,
     if (!has(side.selector, Condition::Kind::release) &&
         !toolchains.contains(fact.code.toolchain_id))
       continue;
+    std::set<CodeKey> keys;
     for (const int variant : fact.variants) {
       const std::string& params = facts.variants[static_cast<std::size_t>(variant)].params;
-      side.codes[{fact.code.arch, fact.code.entry_template,
-                  code_params(params, fact.code.entry_template)}] = static_cast<int>(i);
+      keys.insert({fact.code.arch, fact.code.entry_template,
+                   code_params(params, fact.code.entry_template)});
+    }
+    for (const CodeKey& key : keys) {
+      side.codes[key] = static_cast<int>(i);
+      if (!seen.emplace(key, fact.code.toolchain_id).second) several.insert(key);
     }
   }
+  if (tells_runs_apart(side.selector))
+    for (const CodeKey& key : several) side.codes.erase(key);
 }
 
 }  // namespace

@@ -38,7 +38,9 @@ struct CodeKey {
 struct Side {
   Selector selector;
   std::map<ProblemKey, Standing> standings;
-  std::map<CodeKey, int> codes;          // the newest of each, place in Facts::codes
+  // The newest of each, place in Facts::codes. Where the selector tells runs apart, those alone of
+  // which each toolchain has one.
+  std::map<CodeKey, int> codes;
   std::vector<int> toolchains, devices;  // of its rows, ascending places
   std::size_t rows = 0;
 };

@@ -48,15 +48,15 @@ TimeChange compare_times(const TimeSample& baseline, const TimeSample& candidate
   TimeChange change;
   change.ratio = ratio;
   if (baseline.evidence == Evidence::predicted) {
-    change.change = ratio >= slower   ? Change::regressed
-                    : ratio <= faster ? Change::improved
-                                      : Change::same;
+    change.change = ratio > slower   ? Change::regressed
+                    : ratio < faster ? Change::improved
+                                     : Change::same;
     return change;
   }
   const std::size_t samples = std::min(baseline.samples_us.size(), candidate.samples_us.size());
   if (samples < rules.fewest)
-    return inconclusive(ratio, fmt::format("{} samples on one side; at least {} are needed",
-                                           samples, rules.fewest));
+    return inconclusive(ratio, fmt::format("{} sample{} on one side; at least {} are needed",
+                                           samples, samples == 1 ? "" : "s", rules.fewest));
   const std::vector<double> before(baseline.samples_us.begin(), baseline.samples_us.end());
   const std::vector<double> now(candidate.samples_us.begin(), candidate.samples_us.end());
   const MedianRatio interval = median_ratio(now, before, rules.confidence);
@@ -65,11 +65,11 @@ TimeChange compare_times(const TimeSample& baseline, const TimeSample& candidate
   change.high = interval.high;
   change.p_value = mann_whitney(now, before).p_value;
   const bool ranks_differ = *change.p_value < rules.alpha;
-  if (change.ratio >= slower && interval.low > 1 && ranks_differ) {
+  if (change.ratio > slower && interval.low > 1 && ranks_differ) {
     change.change = Change::regressed;
-  } else if (change.ratio <= faster && interval.high < 1 && ranks_differ) {
+  } else if (change.ratio < faster && interval.high < 1 && ranks_differ) {
     change.change = Change::improved;
-  } else if (interval.low > faster && interval.high < slower) {
+  } else if (interval.low >= faster && interval.high <= slower) {
     change.change = Change::same;
   } else {
     change.change = Change::inconclusive;

@@ -93,6 +93,7 @@ int bundle_verify_command(const fs::path& path, const BundleChecks& checks, bool
 }
 
 int bundle_keygen_command(const std::string& name) {
+  if (name.empty()) throw Error(ErrorKind::usage, "--out is empty: name the key");
   const SigningKey key = new_signing_key();
   write_new(name + ".key", key.pem(), 0600);
   write_new(name + ".pub", public_pem(key.public_key()), 0644);

@@ -1,9 +1,12 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <fstream>
 #include <map>
+#include <string_view>
 #include <thread>
 
+#include "db/bundle.hpp"
 #include "db/bundle_write.hpp"
 #include "db/error.hpp"
 #include "tuner/embed.hpp"
@@ -52,6 +55,15 @@ class Compilers {
   std::map<std::pair<std::string, std::string>, std::unique_ptr<Compiler>> pools_;
 };
 
+// What was measured must not be written over; a bundle may, by a bundle.
+bool would_lose_a_database(const fs::path& path, bool by_bundle) {
+  constexpr std::string_view kSqlite = "SQLite format 3";
+  std::string start(kSqlite.size(), '\0');
+  std::ifstream file(path, std::ios::binary);
+  file.read(start.data(), static_cast<std::streamsize>(start.size()));
+  return file && start == kSqlite && !(by_bundle && is_bundle(path));
+}
+
 void check_outputs(const ExportOptions& options) {
   if (options.out.empty() && options.csv.empty() && options.json.empty() && options.cpp.empty())
     throw Error(ErrorKind::usage,
@@ -59,6 +71,21 @@ void check_outputs(const ExportOptions& options) {
                 "folder with --cpp");
   if (!options.sign.empty() && options.out.empty() && options.cpp.empty())
     throw Error(ErrorKind::usage, "--sign signs a bundle: name one with --out or --cpp");
+  const std::pair<const char*, const fs::path&> files[] = {
+      {"--out", options.out}, {"--csv", options.csv}, {"--json", options.json}};
+  std::map<fs::path, const char*> named;
+  std::error_code ignored;
+  for (const auto& [option, path] : files) {
+    if (path.empty()) continue;
+    if (would_lose_a_database(path, path == options.out))
+      throw Error(ErrorKind::usage, fmt::format("{} would replace {}, which is a database: name "
+                                                "another file, or move that one away",
+                                                option, path.string()));
+    const auto [other, is_new] = named.try_emplace(fs::weakly_canonical(path, ignored), option);
+    if (!is_new)
+      throw Error(ErrorKind::usage, fmt::format("{} and {} name one file, {}: name two",
+                                                other->second, option, path.string()));
+  }
 }
 
 void print_summary(const BundleContents& contents) {

@@ -9,13 +9,13 @@
 #include <ctime>
 
 #include "db/error.hpp"
-#include "kernels/process.hpp"
 #include "reports/compare.hpp"
 #include "reports/landscape.hpp"
 #include "reports/page.hpp"
 #include "reports/render.hpp"
 #include "tuner/arch.hpp"
 #include "tuner/commands.hpp"
+#include "tuner/report_files.hpp"
 #include "tuner/tune_command.hpp"
 #include "tuner/whole_file.hpp"
 
@@ -46,8 +46,9 @@ double parse_threshold(const std::string& text) {
   if (unit == "%" || unit == " %") value /= 100;
   const bool known = unit.empty() || unit == "%" || unit == " %";
   if (error != std::errc() || !known || !(value >= 0 && value < 1))
-    throw Error(ErrorKind::usage,
-                fmt::format("--threshold '{}' is no share: write 3% or 0.03", text));
+    throw Error(
+        ErrorKind::usage,
+        fmt::format("--threshold '{}' is no share from 0 to below 100 %: write 3% or 0.03", text));
   return value;
 }
 
@@ -63,7 +64,13 @@ std::string now_utc() {
 // Of every arch that the databases name and a file describes.
 std::vector<ArchLimits> limits_of(const Facts& facts, const fs::path& configs) {
   std::vector<ArchLimits> limits;
-  for (const std::string& name : known_archs(configs)) {
+  const std::vector<std::string> known = known_archs(configs);
+  if (known.empty())
+    throw Error(ErrorKind::usage,
+                fmt::format("no arch is described in {}: name the folder that holds archs/ with "
+                            "--configs",
+                            (configs / "archs").string()));
+  for (const std::string& name : known) {
     const bool used = std::ranges::any_of(
         facts.devices, [&](const Device& device) { return device.arch == name; });
     if (!used) continue;
@@ -72,21 +79,6 @@ std::vector<ArchLimits> limits_of(const Facts& facts, const fs::path& configs) {
                       arch.matrix_rate * arch.compute_units * arch.clock_mhz * 1e6});
   }
   return limits;
-}
-
-fs::path page_template() {
-  const fs::path beside = fs::path(sibling_program(".")).lexically_normal();
-  for (const char* relative :
-       {"page.html", "../reports/page/dist/page.html", "../../reports/page/dist/page.html",
-        "../share/mla-tune/page.html"}) {
-    const fs::path path = (beside / relative).lexically_normal();
-    std::error_code ignored;
-    if (fs::is_regular_file(path, ignored)) return path;
-  }
-  throw Error(ErrorKind::system,
-              fmt::format("page.html is not beside {} nor in ../share/mla-tune: install again, or "
-                          "leave --html out",
-                          beside.string()));
 }
 
 // The two releases that there are, where the user names none.
@@ -104,15 +96,15 @@ void default_sides(const ReportOptions& options, const Facts& facts, std::string
   candidate = there[1];
 }
 
-void open_in_browser(const std::string& html) {
-  const CommandResult result =
-      run_command({"xdg-open", fs::absolute(html).string()}, deadline_in(20));
-  if (!result.status || !result.status->success())
-    fmt::print(stderr, "note: xdg-open did not open {}; it is a file for any browser\n", html);
+bool for_a_terminal() {
+  const char* terminal = std::getenv("TERM");
+  const char* plain = std::getenv("NO_COLOR");  // no-color.org
+  return ::isatty(STDOUT_FILENO) == 1 && (plain == nullptr || *plain == '\0') &&
+         terminal != nullptr && std::string_view(terminal) != "dumb";
 }
 
 struct Outputs {
-  std::vector<std::pair<std::string, std::string>> files;  // path, content
+  std::vector<WholeFile> files;
   std::string text;
   int code = 0;
 };
@@ -121,12 +113,16 @@ std::string dump(const Json& report) {
   return report.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
+// Names of files and words of compilers may be no UTF-8: replaced once, before anything is made of
+// them.
+Json in_utf8(const Json& report) { return Json::parse(dump(report)); }
+
 Outputs outputs_of(const ReportOptions& options, const Json& report, const std::string& markdown) {
   Outputs outputs;
-  if (!options.json.empty()) outputs.files.emplace_back(options.json, dump(report));
-  if (!options.markdown.empty()) outputs.files.emplace_back(options.markdown, markdown);
-  if (!options.html.empty())
-    outputs.files.emplace_back(options.html, page_html(report, page_template()));
+  if (!options.json.empty()) outputs.files.push_back({options.json, dump(report)});
+  if (!options.markdown.empty()) outputs.files.push_back({options.markdown, markdown});
+  if (!options.html.empty() || options.open)
+    outputs.files.push_back({options.html, page_html(report, page_template())});
   return outputs;
 }
 
@@ -143,11 +139,11 @@ Outputs make_landscape(const ReportOptions& options, Facts& facts) {
                                                 fmt::join(there, ", ")));
     side = there.front();
   }
-  const Json report = landscape_json(
+  const Json report = in_utf8(landscape_json(
       facts, make_side(facts, parse_selector(side, facts), options.arch),
-      limits_of(facts, configs_folder(options.configs)), {options.version, now_utc()});
+      limits_of(facts, configs_folder(options.configs)), {options.version, now_utc()}));
   Outputs outputs = outputs_of(options, report, landscape_markdown(report));
-  outputs.text = landscape_text(report, ::isatty(STDOUT_FILENO) == 1);
+  outputs.text = landscape_text(report, for_a_terminal());
   return outputs;
 }
 
@@ -161,25 +157,28 @@ Outputs make_comparison(const ReportOptions& options, Facts& facts) {
   const SideComparison comparison =
       compare_sides(facts, std::move(before), std::move(now), rules,
                     limits_of(facts, configs_folder(options.configs)));
-  const Json report = comparison_json(facts, comparison, {options.version, now_utc()});
+  const Json report = in_utf8(comparison_json(facts, comparison, {options.version, now_utc()}));
   Outputs outputs = outputs_of(options, report, comparison_markdown(report));
-  if (!options.junit.empty()) outputs.files.emplace_back(options.junit, comparison_junit(report));
+  if (!options.junit.empty()) outputs.files.push_back({options.junit, comparison_junit(report)});
   outputs.code = exit_code_of(comparison);
-  outputs.text = comparison_text(report, ::isatty(STDOUT_FILENO) == 1);
+  outputs.text = comparison_text(report, for_a_terminal());
   return outputs;
 }
 
 int make_report(const ReportOptions& options) {
-  if (options.open && options.html.empty())
-    throw Error(ErrorKind::usage, "--open shows a page: name its file with --html");
+  check_outputs(options);
   Facts facts = read_facts({options.databases.begin(), options.databases.end()});
-  const Outputs outputs =
+  check_content(facts, options.arch);
+  Outputs outputs =
       options.landscape ? make_landscape(options, facts) : make_comparison(options, facts);
-  for (const auto& [path, content] : outputs.files) write_whole(path, content);
+  std::string page = options.html;
+  for (WholeFile& file : outputs.files)
+    if (file.path.empty()) file.path = page = temporary_page();
+  write_all(outputs.files);
   fmt::print("{}", outputs.text);
-  for (const auto& [path, content] : outputs.files) fmt::print("Written: {}\n", path);
+  for (const WholeFile& file : outputs.files) fmt::print("Written: {}\n", file.path.string());
   std::fflush(stdout);
-  if (options.open) open_in_browser(options.html);
+  if (options.open) open_in_browser(page);
   return outputs.code;
 }
 

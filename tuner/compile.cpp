@@ -248,6 +248,15 @@ SourceHeaders read_headers(const std::string& folder) {
   return headers;
 }
 
+std::string hash_of(const SourceHeaders& headers) {
+  std::vector<std::string_view> parts;
+  for (const SourceHeader& header : *headers) {
+    parts.push_back(header.name);
+    parts.push_back(header.text);
+  }
+  return content_key(parts).substr(0, 12);
+}
+
 std::string templates_folder(const std::string& chosen) {
   if (!chosen.empty()) return chosen;
   const fs::path beside = fs::path(sibling_program(".")).lexically_normal();

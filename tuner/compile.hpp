@@ -24,6 +24,8 @@ using SourceHeaders = std::shared_ptr<const std::vector<SourceHeader>>;
 
 // The *.hpp of a folder, sorted by name. Throws Error{usage} where the folder has none.
 SourceHeaders read_headers(const std::string& folder);
+// 12 hexadecimal digits that are others where a name or a text is.
+std::string hash_of(const SourceHeaders& headers);
 
 // The installed templates: beside this program, one folder up, or ../share/mla-tune of its folder;
 // `chosen`, the user's word for it, goes first. Throws Error{usage} naming where it looked.

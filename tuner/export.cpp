@@ -35,12 +35,6 @@ bool older(const std::string& a, const std::string& b) {
   return numbers(a) < numbers(b);
 }
 
-// Whether some problem makes this launch leave partial results: also one of another kind than it
-// was tuned for, since a user may force a variant.
-bool may_split(const Splits& splits) {
-  return total_splits(splits, false) > 1 || total_splits(splits, true) > 1;
-}
-
 struct Needed {
   CompileJob job;
   Compiler* compiler;

@@ -6,6 +6,8 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <csignal>
+#include <cstdio>
 #include <exception>
 #include <map>
 #include <new>
@@ -374,9 +376,10 @@ int report(ErrorKind kind, const std::string& message) {
 }  // namespace mla
 
 int main(int argc, char** argv) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that grows too long is an error like any other
   try {
     const int code = mla::main_of(argc, argv);
-    if (std::fflush(stdout) != 0)
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
       return mla::report(mla::ErrorKind::system, "cannot write to standard output");
     return code;
   } catch (const mla::Error& error) {

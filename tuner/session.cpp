@@ -11,7 +11,7 @@
 
 namespace mla {
 
-Session new_session(const std::string& command, std::uint64_t seed) {
+Session new_session(const std::string& command, std::uint64_t seed, const std::string& templates) {
   std::random_device random;
   nlohmann::ordered_json json;
   json["id"] = fmt::format("{:08x}{:08x}{:08x}{:08x}", random(), random(), random(), random());
@@ -23,6 +23,7 @@ Session new_session(const std::string& command, std::uint64_t seed) {
   std::string governor;
   std::ifstream("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") >> governor;
   if (!governor.empty()) json["governor"] = governor;
+  if (!templates.empty()) json["templates"] = templates;
   Session session;
   session.command = command;
   session.version = MLA_VERSION;

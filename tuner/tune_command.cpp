@@ -254,7 +254,7 @@ int tune_command(const TuneOptions& options) {
   TuneLimits limits = limits_of(options, arch, jobs);
   // A hang costs no more than this; the longest honest check of a GPU takes a few seconds.
   if (choice.bench == Bench::target && arch.name != "host") limits.run_seconds = 60;
-  const Session session = new_session(options.command, options.seed);
+  const Session session = new_session(options.command, options.seed, hash_of(headers));
   TextProgress progress(stdout, ::isatty(STDOUT_FILENO) == 1);
   const TuneReport report = tune(parts, limits, session, progress, [] { return interrupted(); });
   print_report(report, parts, options);

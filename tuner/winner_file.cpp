@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <map>
@@ -20,6 +21,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr const char* kFormat = "mla-tune winners 1";
+constexpr int kDepth = 8;  // of a file's nesting; ours have four
 
 // In the order of the columns.
 template <class K, class F>
@@ -134,11 +136,18 @@ std::string winners_json(std::span<const KnownWinner> winners) {
 }
 
 std::vector<KnownWinner> read_winners_csv(std::string_view text, const std::string& name) {
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);  // as spreadsheets begin
   const std::vector<CsvRecord> records = csv_records(text, name);
   if (records.empty()) refuse(name, "it is empty: name a file that `mla-tune export` wrote");
   const std::vector<std::string>& columns = records.front().fields;
   if (std::set(columns.begin(), columns.end()).size() != columns.size())
     refuse(name, "two columns have the same name");
+  const KnownWinner any;
+  for_each_field(any, [&](const char* field, const auto&) {
+    if (std::ranges::find(columns, field) == columns.end())
+      refuse(fmt::format("{}:{}", name, records.front().line),
+             fmt::format("'{}' is missing: name a file that `mla-tune export` wrote", field));
+  });
   std::vector<KnownWinner> winners;
   for (std::size_t i = 1; i < records.size(); ++i) {
     const std::string where = fmt::format("{}:{}", name, records[i].line);
@@ -153,7 +162,12 @@ std::vector<KnownWinner> read_winners_csv(std::string_view text, const std::stri
 }
 
 std::vector<KnownWinner> read_winners_json(std::string_view text, const std::string& name) {
-  const Json json = Json::parse(text, nullptr, false);
+  // Whatever is nested deeper is none of ours, and would be copied with a stack as deep.
+  const auto shallow = [&](int depth, Json::parse_event_t, Json&) {
+    if (depth > kDepth) refuse(name, fmt::format("it is nested deeper than {} levels", kDepth));
+    return true;
+  };
+  const Json json = Json::parse(text, shallow, false);
   if (!json.is_object() || json.value("format", Json()) != kFormat ||
       !json.value("winners", Json()).is_array())
     refuse(name, fmt::format("it is no JSON object with \"format\": \"{}\" and \"winners\", as "

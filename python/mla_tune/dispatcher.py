@@ -119,8 +119,8 @@ class Dispatcher:
                            byref(self._handle))
         info = lib.sized(lib.DispatcherInfo)
         self._library.call(c.mla_get_dispatcher_info, self._handle, byref(info))
-        self.arch: str = info.arch.decode()
-        self.device_name: str = info.device.decode()
+        self.arch: str = info.arch.decode(errors="replace")
+        self.device_name: str = info.device.decode(errors="replace")
         self.has_code = bool(info.has_code)
         self._plans: dict[Problem, Plan] = {}
         self._workspaces: list[Any] = []  # of PyTorch; graphs may hold any but the last
@@ -220,9 +220,9 @@ def _plan(handle: int, info: lib.PlanInfo) -> Plan:
         handle=handle,
         grade=lib.GRADES[info.grade],
         evidence=evidence,
-        variant=info.variant.decode(),
+        variant=info.variant.decode(errors="replace"),
         params=json.loads(info.params or b"{}"),
-        release=info.release.decode(),
+        release=info.release.decode(errors="replace"),
         release_differs=bool(info.release_differs),
         median_us=info.median_us,
         workspace_bytes=info.workspace_bytes,

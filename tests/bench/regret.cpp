@@ -33,6 +33,19 @@ std::tuple<int, int, int> at_work(const Splits& s, bool has_extra) {
   return {s.split_main, extra, total == 1 ? 0 : static_cast<int>(s.split_map)};
 }
 
+// Tiles of the split that takes longest.
+int longest(const Launch& launch, const Query& q) {
+  const auto ceil_div = [](int a, int b) { return (a + b - 1) / b; };
+  const Splits& s = launch.splits;
+  const int main = ceil_div(q.main_len, launch.config.block_k);
+  const int extra = ceil_div(q.extra_len, launch.config.block_k);
+  if (s.split_main == 0) return std::max(1, ceil_div(main + extra, s.split_extra));
+  return std::max({1, ceil_div(main, s.split_main), ceil_div(extra, s.split_extra)});
+}
+
+// Farther than that a time says nothing of another number of splits: a factor of 1.5.
+constexpr double kMostOff = 0.585;
+
 }  // namespace
 
 std::string_view name(Held held) {
@@ -79,23 +92,27 @@ std::vector<Truth> truths(const Record& record) {
   return all;
 }
 
-std::vector<Held> hold_out(const std::vector<Truth>& truths) {
+std::vector<Held> hold_out(const std::vector<Truth>& truths, const From& from) {
   // Every other one of the values that a field takes among the problems of one kind is held out.
-  const auto every_other = [&](auto kind, auto field) {
+  const auto every_other = [&](auto kind, auto field, bool smallest) {
     std::map<decltype(kind(truths[0].query)), std::set<int>> values;
     for (const Truth& t : truths) values[kind(t.query)].insert(field(t.query));
     std::vector<bool> held;
     for (const Truth& t : truths) {
       const std::set<int>& of_kind = values[kind(t.query)];
-      held.push_back(std::distance(of_kind.begin(), of_kind.find(field(t.query))) % 2 == 1);
+      const auto place = std::distance(of_kind.begin(), of_kind.find(field(t.query)));
+      held.push_back(of_kind.size() > 1 && place % 2 == (smallest ? 0 : 1));
     }
     return held;
   };
   const auto main_kind = [](const Query& q) { return std::pair(class_of(q), q.main_page); };
   const auto extra_kind = [](const Query& q) { return std::pair(class_of(q), q.extra_page); };
-  const auto tokens = every_other(class_of, [](const Query& q) { return q.tokens; });
-  const auto main = every_other(main_kind, [](const Query& q) { return q.main_len; });
-  const auto extra = every_other(extra_kind, [](const Query& q) { return q.extra_len; });
+  const auto tokens = every_other(
+      class_of, [](const Query& q) { return q.tokens; }, from.smallest_tokens);
+  const auto main = every_other(
+      main_kind, [](const Query& q) { return q.main_len; }, from.smallest_length);
+  const auto extra = every_other(
+      extra_kind, [](const Query& q) { return q.extra_len; }, from.smallest_length);
   std::vector<Held> held;
   for (std::size_t i = 0; i < truths.size(); ++i) {
     const bool length = main[i] || extra[i];
@@ -114,8 +131,9 @@ Score score(const Truth& truth, const Launch& launch) {
   const auto ratio = [](int a, int b) {
     return std::abs(std::log2(static_cast<double>(a) / static_cast<double>(b)));
   };
+  const int longest_wanted = longest(launch, truth.query);
   Score best;
-  auto least = std::tuple(1e9, 1e9, true, true);
+  auto least = std::tuple(1e9, 1e9, 1e9, true, true);
   for (const Timed& timed : truth.times) {
     if (!same(timed.launch.config, launch.config)) continue;
     const Splits& s = timed.launch.splits;
@@ -124,16 +142,18 @@ Score score(const Truth& truth, const Launch& launch) {
     const bool other_reduce = splits > 1 && its_splits > 1 &&
                               (timed.launch.reduce.block_h != launch.reduce.block_h ||
                                timed.launch.reduce.waves != launch.reduce.waves);
-    const auto distance =
-        std::tuple(ratio(its_splits, splits), ratio(std::get<0>(has) + 1, std::get<0>(wanted) + 1),
-                   std::get<2>(has) != std::get<2>(wanted), other_reduce);
-    if (best.found != Found::none && distance >= least) continue;
+    const double off = std::max(ratio(longest(timed.launch, truth.query), longest_wanted),
+                                ratio(its_splits, splits));
+    const auto distance = std::tuple(off, ratio(its_splits, splits),
+                                     ratio(std::get<0>(has) + 1, std::get<0>(wanted) + 1),
+                                     std::get<2>(has) != std::get<2>(wanted), other_reduce);
+    if (off > kMostOff || distance >= least) continue;
     least = distance;
     best = {timed.us,
             has != wanted  ? Found::near
             : other_reduce ? Found::reduce
                            : Found::measured,
-            std::get<0>(distance)};
+            off};
   }
   return best;
 }

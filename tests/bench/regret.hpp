@@ -32,32 +32,39 @@ std::vector<Truth> truths(const Record& record);
 
 // Of problems that may answer for each other (same heads rounded up to 16, same scopes) every
 // other token count and every other length of each scope is held out, beginning with the second
-// smallest. Of the pages of a scope each has lengths of its own.
+// smallest, or with the smallest where `from` says so: then extremes are, and answers lie on one
+// side alone. Of the pages of a scope each has lengths of its own; a value that is alone is kept.
+struct From {
+  bool smallest_tokens = false, smallest_length = false;
+};
 enum class Held { no, tokens, length, both };
 std::string_view name(Held);
-std::vector<Held> hold_out(const std::vector<Truth>& truths);
+std::vector<Held> hold_out(const std::vector<Truth>& truths, const From& from = {});
 
 // How an answer's time was found. An answer that was not measured is given the time of the nearest
-// launch that was, of the same decode kernel: first the nearest number of splits (as a ratio), then
-// of splits of the main scope, then the same order of tiles, then the same reduce kernel.
+// launch that was, of the same decode kernel: first the nearest in the number of splits and in the
+// tiles of the longest one, both within a factor of 1.5, then in the number of splits, then in
+// those of the main scope, then the same order of tiles, then the same reduce kernel.
 enum class Found {
   measured,  // that launch, or one that works the same there
   reduce,    // but for the reduce kernel
   near,      // other splits
-  none,      // nothing of that kernel was measured there
+  none,      // nothing like it of that kernel was measured there
 };
 struct Score {
   double us = 0;
   Found found = Found::none;
-  double splits_off = 0;  // |log2| of the ratio of splits
+  double off = 0;  // |log2| of the ratio of splits, or of the longest one's tiles
 };
 Score score(const Truth& truth, const Launch& launch);
 
 // The nearest rule of the dispatcher, or of a peer.
 using Policy = std::function<Launch(const Query&)>;
 
-// The dispatcher's own answers, of a table of the winners of `known`.
-Policy dispatched(const std::string& arch, const std::vector<const Truth*>& known);
+// The dispatcher's own answers, of a table of the winners of `known`; `fits` false: in the winners'
+// own splits.
+Policy dispatched(const std::string& arch, const std::vector<const Truth*>& known,
+                  bool fits = true);
 // The launch with the least geometric mean over `known`, whatever the problem.
 Policy fixed(const std::vector<const Truth*>& known);
 

@@ -78,7 +78,7 @@ Policy best_of(const std::vector<const Truth*>& known, bool by_config, MakePolic
 
 }  // namespace
 
-Policy dispatched(const std::string& arch, const std::vector<const Truth*>& known) {
+Policy dispatched(const std::string& arch, const std::vector<const Truth*>& known, bool fits) {
   std::vector<Winner> winners;
   for (const Truth* truth : known) {
     const std::string params = variant_params(truth->winner);
@@ -91,7 +91,9 @@ Policy dispatched(const std::string& arch, const std::vector<const Truth*>& know
                        .median_us = truth->best_us});
   }
   const auto table = std::make_shared<DispatchTable>(arch, winners);
-  return [table](const Query& query) { return table->lookup(query).launch; };
+  return [table, fits](const Query& query) {
+    return table->lookup(query, {.fit_splits = fits}).launch;
+  };
 }
 
 Policy fixed(const std::vector<const Truth*>& known) {

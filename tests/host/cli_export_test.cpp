@@ -33,7 +33,7 @@ class CliExport : public CommandLineTest {
     Store store = create(db_);
     import_winners(store, {&known, 1}, {.command = "test", .version = "0"});
   }
-  std::string at(const char* name) const { return (folder_ / name).string(); }
+  std::string at(const std::string& name) const { return (folder_.path() / name).string(); }
   Outcome done(const std::vector<std::string>& words) {
     const Outcome outcome = run(words);
     EXPECT_EQ(outcome.code, 0) << outcome.out << outcome.error;
@@ -189,6 +189,23 @@ target_link_libraries(program PRIVATE mla_bundle)
   EXPECT_EQ(contents(at("bytes")), contents(bundle_));
 }
 
+TEST_F(CliExport, WritesOverNoDatabaseAndNoFileTwice) {
+  const std::string before = contents(db_), csv = at("w.csv");
+  EXPECT_THAT(refusal(ErrorKind::usage, {"export", "--db", db_, "--out", db_}),
+              HasSubstr("would replace"));
+  EXPECT_THAT(refusal(ErrorKind::usage, {"export", "--db", db_, "--csv", db_}),
+              HasSubstr("would replace"));
+  EXPECT_EQ(contents(db_), before);
+  EXPECT_THAT(
+      refusal(ErrorKind::usage, {"export", "--db", db_, "--json", csv, "--csv",
+                                 at("../" + folder_.path().filename().string() + "/w.csv")}),
+      HasSubstr("name one file"));
+  exported();
+  exported();
+  EXPECT_THAT(refusal(ErrorKind::usage, {"export", "--db", db_, "--csv", bundle_}),
+              HasSubstr("would replace"));
+}
+
 TEST_F(CliExport, SaysWhatItNeeds) {
   EXPECT_THAT(refusal(ErrorKind::usage, {"export", "--db", db_}), HasSubstr("--out"));
   EXPECT_THAT(refusal(ErrorKind::database, {"export", "--db", at("none"), "--out", bundle_}),
@@ -198,6 +215,11 @@ TEST_F(CliExport, SaysWhatItNeeds) {
       HasSubstr("no winners of gfx950"));
   EXPECT_THAT(refusal(ErrorKind::usage, {"import", at("none"), "--db", db_}),
               HasSubstr("cannot read"));
+  exported();
+  EXPECT_THAT(refusal(ErrorKind::database, {"lookup", "--db", bundle_, "--arch", "host", "--heads",
+                                            "16", "--tokens", "1", "--main-len", "1"}),
+              HasSubstr("mla-tune import"));
+  ASSERT_TRUE(fs::remove(bundle_));
   KnownWinner other = known_;
   other.winner.rocm = other.origin.toolchain.release = "1.2.3";
   put(other);

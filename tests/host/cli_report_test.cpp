@@ -114,8 +114,89 @@ TEST_F(CliReport, ChecksItsOptions) {
   make(11);
   for (const char* threshold : {"fast", "3 %%", "-1%", "150%", "nan"})
     EXPECT_THAT(refused(2, {std::string("--threshold=") + threshold}), HasSubstr("write 3%"));
-  EXPECT_THAT(run(report({"--open"})).error, HasSubstr("--html"));
   EXPECT_THAT(run(report({"--landscape", "--junit", "x"})).error, HasSubstr("one side"));
+}
+
+TEST_F(CliReport, WritesAllItsFilesOrNone) {
+  make(11);
+  const auto file = [&](const char* name) { return (folder_ / name).string(); };
+  const auto refusal_of = [&](const std::vector<std::string>& more, int code) {
+    const Outcome outcome = run(report(more));
+    EXPECT_EQ(outcome.code, code) << outcome.out;
+    for (const auto& entry : fs::directory_iterator(folder_.path()))
+      EXPECT_THAT(entry.path().filename().string(), ::testing::Not(::testing::StartsWith("r.")));
+    return outcome.error;
+  };
+  EXPECT_THAT(refusal_of({"--json", file("r.json"), "--md", file("none/r.md")}, 6),
+              AllOf(HasSubstr("no folder"), HasSubstr("make it")));
+  EXPECT_THAT(refusal_of({"--json", file("r.json"), "--md", folder_.path().string()}, 6),
+              HasSubstr("it is a folder"));
+  EXPECT_THAT(refusal_of({"--json", file("r.x"), "--md", file("./r.x")}, 2),
+              HasSubstr("--md and --json both name"));
+  const std::string before = contents(db_);
+  EXPECT_THAT(refusal_of({"--json", db_}, 2), HasSubstr("--db and --json both name"));
+  EXPECT_EQ(contents(db_), before);
+  // What is no regular file is written, not replaced.
+  EXPECT_THAT(run(report({"--md", "/dev/stdout"})).out, HasSubstr("### rocm-7.2.4 against"));
+}
+
+TEST_F(CliReport, OpensAPageWithoutAName) {
+  make(11);
+  write(folder_ / "xdg-open", "#!/bin/sh\ncp \"$1\" \"$TMPDIR/opened.html\"\n");
+  fs::permissions(folder_ / "xdg-open", fs::perms::owner_all);
+  const Outcome outcome = run(report({"--open"}), "export PATH=\"$TMPDIR:$PATH\"");
+  EXPECT_EQ(outcome.code, 3) << outcome.error;
+  EXPECT_THAT(outcome.out, HasSubstr("mla-tune-report-"));
+  EXPECT_THAT(contents(folder_ / "opened.html"), HasSubstr("mla-tune report 1"));
+}
+
+TEST_F(CliReport, IsInColourOnATerminalAlone) {
+  make(11);
+  if (!fs::exists("/usr/bin/script")) GTEST_SKIP() << "there is no script(1)";
+  const auto on_a_terminal = [&](const std::string& setup) {
+    const fs::path typed = folder_ / "typed";
+    std::string words = std::string(MLA_TUNE_PROGRAM) + " report --db " + db_;
+    run_command({"sh", "-c", setup + "; script -qec \"$1\" \"$2\" > /dev/null", "sh", words,
+                 typed.string()},
+                deadline_in(60), environment());
+    return contents(typed);
+  };
+  EXPECT_THAT(on_a_terminal("export TERM=xterm"), HasSubstr("\033[31mregressed"));
+  EXPECT_EQ(on_a_terminal("export TERM=xterm NO_COLOR=1").find("\033["), std::string::npos);
+}
+
+TEST_F(CliReport, WritesUtf8WhateverTheDatabaseIsCalled) {
+  make(10.01);
+  const std::string odd = (folder_ / "\xff.db").string();
+  fs::copy_file(db_, odd);
+  const std::string md = (folder_ / "r.md").string();
+  const Outcome outcome = run({"report", "--db", odd, "--md", md, "--baseline",
+                               "db:" + odd + ",rocm-6.4", "--candidate", "rocm-7.2"});
+  EXPECT_EQ(outcome.code, 0) << outcome.error;
+  EXPECT_THAT(contents(md), HasSubstr("\uFFFD.db"));
+  EXPECT_EQ(contents(md).find('\xff'), std::string::npos);
+}
+
+TEST_F(CliReport, IsNotDoneBeforeItsTextIsOut) {
+  make(10.01);
+  const CommandResult result =
+      run_command({"sh", "-c", "exec \"$0\" report --db \"$1\" > /dev/full 2> /dev/null",
+                   MLA_TUNE_PROGRAM, db_},
+                  deadline_in(60), environment());
+  EXPECT_EQ(result.status->code, 6);
+}
+
+TEST_F(CliReport, SaysWhatIsMissing) {
+  make(11);
+  EXPECT_THAT(refused(2, {"--configs", folder_.path().string()}), HasSubstr("archs/"));
+  EXPECT_THAT(refused(2, {"--threshold", ""}), HasSubstr("--threshold"));
+  EXPECT_THAT(refused(2, {"--arch", ""}), HasSubstr("--arch"));
+  EXPECT_THAT(refused(2, {"--arch", "gfx9"}), HasSubstr("there are: gfx950"));
+  const std::string empty = (folder_ / "empty.db").string();
+  create(empty);
+  const Outcome outcome = run({"report", "--db", empty});
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_THAT(outcome.error, HasSubstr("no measurements yet"));
 }
 
 TEST_F(CliReport, LooksAtOneSideToo) {

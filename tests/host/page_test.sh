@@ -3,7 +3,7 @@
 # Exits with 77 where it cannot be tested: page_test.sh built|browser reports/page tests/data FOLDER
 # Packages from npm are kept in FOLDER, or taken from reports/page/node_modules where they are there.
 set -euo pipefail
-what=$1 source=$2 data=$3 folder=$4
+what=$1 source=$(realpath "$2") data=$(realpath "$3") folder=$(realpath -m "$4")
 
 skip() {
   echo "skipped: $1"

@@ -13,6 +13,13 @@ function tally(values) {
   return counts;
 }
 
+// As many labels as there is room for, and the one of no change among them.
+function everyFew(changes, width) {
+  const step = Math.ceil((46 * changes.length) / Math.max(width - 80, 46));
+  const same = Math.max(changes.indexOf(0), 0);
+  return (i) => (i - same) % step === 0;
+}
+
 export function registerChart(pairs) {
   const usable = known(pairs, "vgprs");
   if (usable.length === 0) return h("p", {}, "The registers of no code object are known on both sides.");
@@ -26,10 +33,11 @@ export function registerChart(pairs) {
     note: `${plural(usable.length, "code object")}: ${more} take more VGPRs than before, ${less} fewer.`,
     label: `Of ${usable.length} code objects ${more} take more vector registers than before, ${less} fewer.`,
     height: 300,
-    option: () => ({
+    option: ({ width }) => ({
       grid: grid(16),
       tooltip: tooltip(({ dataIndex }) => `${label(changes[dataIndex])}: ${plural(counts.get(changes[dataIndex]), "code object")}`),
-      xAxis: axis("change of VGPRs", { type: "category", data: changes.map(label), splitLine: { show: false } }),
+      xAxis: axis("change of VGPRs", { type: "category", data: changes.map(label), splitLine: { show: false },
+        axisLabel: { interval: everyFew(changes, width) } }),
       yAxis: axis("code objects", { type: "value", minInterval: 1, nameGap: 34 }),
       series: [{ type: "bar", barMaxWidth: 40, barMinHeight: 2, data: changes.map((value) => ({ value: counts.get(value),
         itemStyle: { color: colour(value > 0 ? "regressed" : value < 0 ? "improved" : "same") } })) }],

@@ -23,7 +23,7 @@ export function flatnessChart(problems) {
       tooltip: tooltip(({ dataIndex }) => `${shown[dataIndex].words}\nmedian ${times(shown[dataIndex].median_ratio)}, worst ${times(shown[dataIndex].worst_ratio)}`),
       xAxis: axis("times the best", { type: "log", min: 1, max: Math.max(2, ...shown.map((p) => Math.ceil(p.worst_ratio))) }),
       yAxis: axis("", { type: "category", inverse: true, data: shown.map((p) => shortName(p, withArch, size.isNarrow ? "\n" : " ")), splitLine: { show: false },
-        axisLabel: { width: size.isNarrow ? 120 : 190, overflow: "truncate", interval: 0, hideOverlap: false, fontSize: 11 } }),
+        axisLabel: { width: size.isNarrow ? 120 : 190, overflow: "truncate", interval: 0, hideOverlap: false, fontSize: 11, lineHeight: 14 } }),
       series: [
         { type: "custom", z: 1, encode: { x: 1, y: 0 }, data: shown.map((p, i) => [i, p.worst_ratio]),
           renderItem: (_, api) => {

@@ -1,7 +1,7 @@
 // Ratios, and times against what the hardware allows.
 import { axis, chart, grid, legend, tooltip } from "./chart.js";
 import { h } from "./dom.js";
-import { change, interval, plural, times, us } from "./format.js";
+import { change, interval, plural, share, times, us } from "./format.js";
 import { archsOf, deciding, hasTime, kSymbols, linkTo, shortName, timingNow } from "./model.js";
 import { plainTable } from "./table.js";
 import { colour } from "./theme.js";
@@ -24,7 +24,7 @@ export function ratioChart(problems, threshold) {
     label: { show: Boolean(text), formatter: text, position: "end", color: colour("muted") } });
   return chart({
     title: "Change of time per problem",
-    note: `Right of 0 the candidate is slower. Bars are 95 % intervals, hollow marks predictions; dashed, the threshold of ${100 * threshold} %.` +
+    note: `Right of 0 the candidate is slower. Bars are 95 % intervals, hollow marks predictions; dashed, the threshold of ${share(threshold)}.` +
       (shown.length < compared.length ? ` The ${kMost} largest changes of ${compared.length}.` : ""),
     label: `Change of time for ${plural(compared.length, "problem")}, from ${change(compared[0].ratio)} (${compared[0].words}) to ${change(compared.at(-1).ratio)}. The table below has all of them.`,
     height: (size) => 90 + shown.length * (size.isNarrow ? 34 : 22),
@@ -37,7 +37,7 @@ export function ratioChart(problems, threshold) {
       }),
       xAxis: axis("change of time, %", { type: "value", boundaryGap: ["4%", "4%"] }),
       yAxis: axis("", { type: "category", inverse: true, data: names(size), splitLine: { show: false },
-        axisLabel: { width: size.isNarrow ? 128 : 360, overflow: "truncate", hideOverlap: false, interval: 0, fontSize: size.isNarrow ? 11 : 12 } }),
+        axisLabel: { width: size.isNarrow ? 128 : 360, overflow: "truncate", hideOverlap: false, interval: 0, fontSize: size.isNarrow ? 11 : 12, lineHeight: 14 } }),
       series: [
         { type: "custom", data: spans, z: 1, encode: { x: [1, 2], y: 0 },
           renderItem: (_, api) => {
@@ -45,11 +45,11 @@ export function ratioChart(problems, threshold) {
             return { type: "rect", shape: { x: a[0], y: a[1] - 2, width: Math.max(b[0] - a[0], 1), height: 4 }, style: { fill: colour("muted"), opacity: 0.6 } };
           } },
         // The threshold is always in the picture, so that what is within it looks like that.
-        { type: "scatter", symbolSize: 0, silent: true, tooltip: { show: false }, data: [[-100 * threshold, 0], [100 * threshold, 0]] },
+        { type: "scatter", symbolSize: 0, silent: true, tooltip: { show: false }, data: [[percent(1 / (1 + threshold)), 0], [percent(1 + threshold), 0]] },
         { type: "scatter", symbolSize: 11, cursor: "pointer", z: 2,
           data: shown.map((p, i) => ({ value: [percent(p.ratio), i], problem: i,
             itemStyle: { color: p.evidence === "predicted" ? colour("background") : colour(p.verdict), borderColor: colour(p.verdict), borderWidth: 2 } })),
-          markLine: { symbol: "none", silent: true, data: [line(0), line(100 * threshold, true), line(-100 * threshold, true)] } },
+          markLine: { symbol: "none", silent: true, data: [line(0), line(percent(1 + threshold), true), line(percent(1 / (1 + threshold)), true)] } },
       ],
     }),
     rows: () => plainTable("Change of time per problem", ["Problem", "Verdict", "Change", "95 % interval"],
@@ -86,7 +86,7 @@ function limitFigure(problems, series, note) {
         name: s.name, type: "scatter", symbol: shapes[k], symbolSize: k === 0 ? 11 : 10, cursor: "pointer",
         itemStyle: { opacity: 0.85 },
         data: known.map((p, i) => ({ value: [p.limit_us, s.of(p)], problem: i })).filter((d) => d.value[1] > 0),
-        markLine: k > 0 ? undefined : { symbol: "none", silent: true, label: { show: true, formatter: "limit", position: "middle", color: colour("muted") },
+        markLine: k > 0 ? undefined : { symbol: "none", silent: true, label: { show: true, formatter: "limit", position: "insideMiddleBottom", color: colour("muted") },
           lineStyle: { color: colour("text"), type: "solid" },
           data: [[{ coord: [from, from] }, { coord: [to, to] }]] },
       })),

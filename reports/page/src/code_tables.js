@@ -2,7 +2,7 @@
 import { h } from "./dom.js";
 import { fromTo, number, plural } from "./format.js";
 import { kResources } from "./model.js";
-import { dataTable } from "./table.js";
+import { dataTable, isNarrow } from "./table.js";
 
 const parameters = (params) => (params ? Object.entries(params).map(([name, value]) => `${name} ${value}`).join(", ") : "–");
 
@@ -16,7 +16,7 @@ export function changedCode(report) {
   const verdict = (code) => code.verdict;
   return dataTable({
     caption: `${plural(differ.length, "code object")} whose resources differ, of ${report.code_objects.length} that both sides compiled`,
-    most: 20,
+    most: isNarrow() ? 6 : 20,
     state: shown.some(([name]) => name === "vgprs") ? { key: "vgprs", descending: true } : {},
     rows: differ,
     columns: [
@@ -38,7 +38,7 @@ export function failureTable(report) {
   if (report.failures.length === 0) return h("p", {}, "No variant works with one side alone.");
   return dataTable({
     caption: "Variants that fail with one side alone",
-    most: 20,
+    most: isNarrow() ? 6 : 20,
     rows: report.failures,
     columns: [
       { key: "variant", label: "Variant", value: (f) => f.variant, cell: (f) => variantCell(f.variant, f.params) },

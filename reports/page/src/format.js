@@ -28,6 +28,9 @@ export function change(ratio, digits = 1) {
   return ratio === null || ratio === undefined ? kNothing : `${signed(100 * (ratio - 1), digits)} %`;
 }
 
+// 0.07 as "7 %", of which binary fractions would make 7.000000000000001.
+export const share = (value) => `${Number((100 * value).toPrecision(6))} %`;
+
 export const times = (value) => (value > 0 ? `${number(value, value < 10 ? 2 : 1)}×` : kNothing);
 
 export const interval = (of) =>

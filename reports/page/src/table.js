@@ -13,9 +13,12 @@ function sorted(rows, column, descending) {
   return column ? [...rows].sort((a, b) => compare(column.value(a), column.value(b), descending)) : rows;
 }
 
+// Cards are tall: of few there is an end in sight.
+export const isNarrow = () => matchMedia("(max-width: 40rem)").matches;
+
 // columns: {key, label, isNumber, value(row): what is sorted by, cell(row): text or element; class(row)}. `state` keeps
 // {key, descending} and may outlive the table; without a key rows stay as they come. `most` rows are shown at first.
-export function dataTable({ caption, columns, rows, state = {}, most = 200, sortControl = false }) {
+export function dataTable({ caption, columns, rows, state = {}, most = isNarrow() ? 12 : 200, sortControl = false }) {
   const body = h("tbody", { role: "rowgroup" });
   const more = h("button", { type: "button", class: "quiet more", onclick: () => ((most = Infinity), fill()) });
   const heads = columns.map((column) => {
@@ -72,7 +75,7 @@ export function dataTable({ caption, columns, rows, state = {}, most = 200, sort
 export function plainTable(caption, heads, rows) {
   return h("div", { class: "scroll", role: "region", "aria-label": caption, tabindex: "0" },
     h("table", { class: "plain" }, h("caption", {}, caption),
-      h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col" }, head)))),
+      h("thead", {}, h("tr", {}, heads.map((head) => (head === "" ? h("td", {}) : h("th", { scope: "col" }, head))))),
       h("tbody", {}, rows.map(([first, ...cells]) =>
         h("tr", {}, h("th", { scope: "row" }, first), cells.map((cell) => h("td", {}, cell)))))));
 }

@@ -5,7 +5,7 @@ import { comparedLimits, ratioChart } from "./charts_time.js";
 import { forgetCharts } from "./chart.js";
 import { h, section } from "./dom.js";
 import { filterBar } from "./filters.js";
-import { change, fromTo, interval, number, plural, signed, times, us } from "./format.js";
+import { change, fromTo, interval, number, plural, share, signed, times, us } from "./format.js";
 import { deciding, hasTime, kSymbols, kVerdicts, linkTo, timingNow } from "./model.js";
 import { changedCode, failureTable } from "./code_tables.js";
 import { dataTable } from "./table.js";
@@ -24,7 +24,7 @@ function changeCell(p) {
   return h("span", { class: "change" }, h("span", { class: p.verdict }, change(p.ratio)), hasInterval ? h("small", {}, interval(deciding(p))) : "");
 }
 
-function columns(archs) {
+function columns(archs, grades) {
   const code = (p) => [p.baseline?.code, timingNow(p)?.code];
   const resource = (key, label) => ({
     key, label, isNumber: true,
@@ -32,7 +32,7 @@ function columns(archs) {
     cell: (p) => { const [a, b] = code(p); return fromTo(a?.[key], b?.[key]); },
   });
   return [
-    { key: "problem", label: "Problem", value: (p) => p.words, cell: (p) => h("a", { href: linkTo(p) }, p.words) },
+    { key: "problem", label: "Problem", value: (p) => p.words, cell: (p) => h("a", { href: linkTo(p) }, p.words.replace("(page ", "(page\u00a0")) },
     { key: "verdict", label: "Verdict", value: (p) => kVerdicts.indexOf(p.verdict), cell: (p) => verdictMark(p.verdict) },
     ...(archs > 1 ? [{ key: "arch", label: "Arch", value: (p) => p.arch, cell: (p) => p.arch }] : []),
     { key: "before", label: "Before, us", isNumber: true, value: (p) => p.baseline?.median_us || null, cell: (p) => us(p.baseline?.median_us) },
@@ -44,7 +44,7 @@ function columns(archs) {
     resource("vgprs", "VGPRs"),
     resource("waves_per_simd", "Waves"),
     { key: "winner", label: "Winner", value: (p) => (p.winner_changed ? "changed" : "kept"), cell: (p) => (p.winner_changed ? "changed" : p.baseline && p.candidate ? "kept" : "–") },
-    { key: "times", label: "Times", value: (p) => p.evidence ?? "none", cell: (p) => p.evidence ?? "none" },
+    ...(grades > 1 ? [{ key: "times", label: "Times", value: (p) => p.evidence ?? "none", cell: (p) => p.evidence ?? "none" }] : []),
   ];
 }
 
@@ -73,7 +73,7 @@ function facts(report) {
     ["On average", ["measured", "predicted"].filter((e) => mean(e) !== null).map((e) => `${change(mean(e))} ${e}`).join(", "), "the same variants, old toolchain to new"],
     [saves ? "Most saved in a decode step" : "Dearest in a decode step", most && `${signed(most.step_us)} us`, most && `${most.arch}, ${most.words}`],
     ["Another variant is best", `${summary.winners_changed} of ${summary.problems}`, "problems whose winner changed"],
-    ["Code objects differ", `${codes.differ} of ${codes.compared}`, "of equal source"],
+    ["Code objects differ", codes.compared > 0 && `${codes.differ} of ${codes.compared}`, "of equal source"],
     ["Variants that fail", `${summary.failures.appeared} new, ${summary.failures.gone} gone`, "compiling or running"],
   ];
   return h("dl", { class: "facts" }, rows.filter(([, figure]) => figure).map(([name, figure, note]) =>
@@ -87,7 +87,7 @@ function sides(report) {
     return h("span", {}, `${name} `, h("strong", {}, one.selector), ` (${[devices, llvm && `LLVM ${llvm}`, plural(one.measurements, "measurement")].filter(Boolean).join("; ")})`);
   };
   return h("p", { class: "sides" }, side("Baseline", report.baseline), h("br"), side("Candidate", report.candidate), h("br"),
-    `A change of more than ${100 * report.rules.threshold} % counts. ${report.created}`);
+    `A change of more than ${share(report.rules.threshold)} counts. ${report.created}`);
 }
 
 const kBadges = { pass: ["✓", "fixed", "Pass"], regressed: ["▲", "regressed", "Regressed"], broken: ["✕", "broken", "Broken"] };
@@ -106,13 +106,14 @@ function headline(report) {
 
 export function comparisonView(report) {
   const archs = new Set(report.problems.map((p) => p.arch)).size;
+  const grades = new Set(report.problems.map((p) => p.evidence)).size; // of one the headline tells
   const [ratio, limits, map, table] = [h("div"), h("div"), h("div"), h("div")];
   const filters = filterBar(report.problems, kVerdicts, (problems, state) => {
     ratio.replaceChildren(ratioChart(problems, report.rules.threshold));
     limits.replaceChildren(comparedLimits(problems, report.baseline.selector, report.candidate.selector));
     map.replaceChildren(winnerMap(problems, [
       { name: report.candidate.selector, of: (p) => p.candidate }, { name: report.baseline.selector, of: (p) => p.baseline }]));
-    table.replaceChildren(dataTable({ caption: "Problems, the gravest and dearest first", columns: columns(archs), rows: problems, state: sortState, sortControl: true }));
+    table.replaceChildren(dataTable({ caption: "Problems, the gravest and dearest first", columns: columns(archs, grades), rows: problems, state: sortState, sortControl: true }));
     for (const tile of verdicts.children) tile.setAttribute("aria-pressed", String(tile.dataset.verdict === state.verdict));
     forgetCharts();
   });
@@ -121,7 +122,7 @@ export function comparisonView(report) {
     headline(report), verdicts, facts(report),
     section("Problems", filters.bar, ratio, table),
     h("div", { class: "pair" }, section("How far from the limit", limits), section("Which variant wins where", map)),
-    section("What the compiler made of the same source", h("div", { class: "pair" }, registerChart(report.code_objects), occupancyChart(report.code_objects)), changedCode(report)),
+    report.code_objects.length === 0 ? "" : section("What the compiler made of the same source", h("div", { class: "pair" }, registerChart(report.code_objects), occupancyChart(report.code_objects)), changedCode(report)),
     section("What works with one side alone", failureTable(report)),
   ];
   filters.start();

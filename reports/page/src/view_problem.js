@@ -65,10 +65,13 @@ function parameterTable(shown, changed) {
     names.map((name) => [name, ...shown.map(({ timing }) => h("span", { class: name in changed ? "changed" : null }, parameterText(timing.params[name])))]));
 }
 
+const sureness = (of) =>
+  of.p_value === null ? change(of.ratio) : `${change(of.ratio)} (95 %: ${interval(of)}; p ${of.p_value.toPrecision(2)})`;
+
 function verdictFacts(problem) {
   const rows = [
-    ["Old winner, then and now", problem.of_old_winner && `${change(problem.of_old_winner.ratio)} (95 %: ${interval(problem.of_old_winner)}; p ${problem.of_old_winner.p_value?.toPrecision(2) ?? "–"})`],
-    ["Best then, best now", problem.of_winners && `${change(problem.of_winners.ratio)} (95 %: ${interval(problem.of_winners)}; p ${problem.of_winners.p_value?.toPrecision(2) ?? "–"})`],
+    ["Old winner, then and now", problem.of_old_winner && sureness(problem.of_old_winner)],
+    ["Best then, best now", problem.of_winners && sureness(problem.of_winners)],
     ["A decode step pays", problem.decided_by && `${signed(problem.step_us)} us`],
     ["Posed by", models(problem)],
     ["Limit", problem.limit_us > 0 && `${us(problem.limit_us)} us`],

@@ -129,9 +129,16 @@ TEST(Dispatch, BreaksATieForFewerTokens) {
 }
 
 TEST(Dispatch, BreaksATieOfLengthsForTheLarger) {
+  const DispatchTable table("gfx950",
+                            {winner(query(16, 8, 0, 512), 1), winner(query(16, 8, 0, 2048), 2)});
+  EXPECT_EQ(mark(table.lookup(query(16, 8, 0, 1024))), 2);
+}
+
+TEST(Dispatch, BreaksATieForWhoeverReadsAsManyKeysInAll) {
   const DispatchTable table(
-      "gfx950", {winner(query(16, 8, 128, 512), 1), winner(query(16, 8, 128, 2048), 2)});
-  EXPECT_EQ(mark(table.lookup(query(16, 8, 128, 1024))), 2);
+      "gfx950", {winner(query(16, 4, 128, 512), 1), winner(query(16, 16, 128, 512), 2)});
+  EXPECT_EQ(mark(table.lookup(query(16, 8, 128, 1024))), 2) << "8 * 1152 are nearly 16 * 640";
+  EXPECT_EQ(mark(table.lookup(query(16, 8, 128, 256))), 1);
 }
 
 TEST(Dispatch, DoesNotTradeOneParameterForAnotherAsAVolumeWould) {
@@ -217,9 +224,28 @@ TEST(Dispatch, FitsTheSplitsOfANearWinnerToTheQuery) {
   EXPECT_THAT(fitted(apart, few, query(16, 2, 128, 1024)), Shared(2, 16)) << "a tile each";
   EXPECT_THAT(fitted(apart, few, query(16, 4, 128, 2048)), Shared(2, 32)) << "one for each unit";
   EXPECT_THAT(fitted(apart, few, query(16, 32, 128, 1024)), Shared(1, 6)) << "8 splits of 3 tiles";
-  EXPECT_THAT(fitted({0, 1, SplitMap::contiguous}, query(16, 64, 128, 512), query(16, 8, 128, 512)),
-              Shared(0, 1))
-      << "it has no reduce kernel";
+  EXPECT_THAT(fitted(apart, query(16, 16, 128, 1024), query(16, 64, 128, 1024)), Shared(0, 4))
+      << "of 5 tiles: apart, 4 splits would have 6";
+  EXPECT_THAT(fitted(joint, query(16, 8, 128, 512), many), Shared(0, 4)) << "units were idle";
+}
+
+TEST(Dispatch, SplitsAWinnerOfOneSplitWithTheFallbacksReduceKernel) {
+  const Splits one{0, 1, SplitMap::contiguous};
+  const Query tuned = query(16, 64, 128, 512);
+  EXPECT_THAT(fitted(one, tuned, query(16, 8, 128, 512)), Shared(0, 5)) << "8 of 2 tiles, fewest";
+  EXPECT_THAT(fitted(one, tuned, query(16, 64, 128, 1024)), Shared(0, 1))
+      << "it left units idle, and wanted no more";
+  Winner w = winner(tuned, 1);
+  Launch launch = variant_launch(w.params);
+  launch.splits = one;
+  launch.reduce = {.block_h = 4, .waves = 2};
+  w.params = variant_params(launch);
+  const DispatchTable table("gfx950", {w});
+  EXPECT_FALSE(table.lookup(tuned).borrows_reduce);
+  const Answer near = table.lookup(query(16, 8, 128, 512));
+  EXPECT_TRUE(near.borrows_reduce);
+  EXPECT_EQ(near.reduce_grid.y, 16u) << "a head each, as the fallback reduces";
+  EXPECT_EQ(near.workspace_bytes, workspace_bytes(near.launch, query(16, 8, 128, 512)));
 }
 
 TEST(Dispatch, PassesOverWinnersItCannotLaunchAndSaysSo) {
@@ -276,16 +302,17 @@ TEST(Dispatch, FallsBackToSomethingThatTheKernelsTake) {
   EXPECT_EQ(table.lookup(query(16, 1, 128, 4096)).splits, 16);
 }
 
+double in_octaves(int n) { return std::round(std::log2(std::max(n, 1)) * 1024); }
+
 // The rule of the header, written the long way round.
 const Winner* nearest_by_rule(const std::vector<Winner>& winners, const Query& q) {
   const Winner* best = nullptr;
   std::vector<double> best_rank;
   for (const Winner& w : winners) {
     const ProblemRecord& p = w.problem;
-    const auto octaves = [](int a, int b) {
-      const auto steps = [](int n) { return std::round(std::log2(std::max(n, 1)) * 1024); };
-      return std::abs(steps(a) - steps(b));
-    };
+    const auto octaves = [](int a, int b) { return std::abs(in_octaves(a) - in_octaves(b)); };
+    const double keys = std::abs(in_octaves(p.num_tokens) + in_octaves(p.main_len + p.extra_len) -
+                                 in_octaves(q.tokens) - in_octaves(q.main_len + q.extra_len));
     const double t = octaves(p.num_tokens, q.tokens), m = octaves(p.main_len, q.main_len),
                  e = octaves(p.extra_len, q.extra_len);
     if ((p.num_heads + 15) / 16 != (q.heads + 15) / 16) continue;
@@ -296,6 +323,7 @@ const Winner* nearest_by_rule(const std::vector<Winner>& winners, const Query& q
                                       t + m + e,
                                       0,
                                       double(std::abs(p.num_heads - q.heads)),
+                                      keys,
                                       double(p.num_tokens),
                                       double(-p.extra_len),
                                       double(-p.main_len),

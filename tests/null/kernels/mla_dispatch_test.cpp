@@ -234,6 +234,12 @@ TEST_F(DispatchLibrary, RefusesNullPointersAndStructsWithoutTheirSize) {
   EXPECT_EQ(mla_get_dispatcher_info(nullptr, &about), MLA_ERROR_USAGE);
   EXPECT_EQ(mla_workspace_bytes(nullptr, &problem, 1, &bytes), MLA_ERROR_USAGE);
   EXPECT_EQ(mla_launch(nullptr, nullptr, nullptr, 0, nullptr), MLA_ERROR_USAGE);
+  mla_problem sizes[] = {problem, problem};
+  for (const std::size_t wrong : {std::size_t{0}, std::size_t{12}, ~std::size_t{0}}) {
+    sizes[0].size = wrong;
+    EXPECT_EQ(mla_workspace_bytes(dispatcher_, sizes, 2, &bytes), MLA_ERROR_USAGE);
+    EXPECT_THAT(mla_last_error(), HasSubstr("size"));
+  }
   mla_close(nullptr);
   options_.size = 8;
   EXPECT_EQ(opened(path_), MLA_ERROR_USAGE);

@@ -146,6 +146,20 @@ TEST_P(Launch, OfOneSplitIsOneKernelWithoutAWorkspace) {
   EXPECT_EQ(driver_->launches[0].decode.workspace, nullptr);
 }
 
+TEST_P(Launch, OfAWinnerThatNeverSplitsReducesAsTheFallbackDoesWhereItIsSplit) {
+  open();
+  mla_launch_args args = some_args();
+  args.tokens = 1;
+  ASSERT_EQ(launch(plan(64, 1), args), MLA_OK) << mla_last_error();
+  ASSERT_EQ(driver_->launches.size(), 2u);
+  EXPECT_EQ(driver_->launches[0].decode.split_extra, 6) << "a tile each";
+  const FakeLaunch& second = driver_->launches[1];
+  EXPECT_THAT(second.function->code, HasSubstr("reduce"));
+  EXPECT_EQ(second.grid.y, 16u);
+  EXPECT_EQ(second.block, hip_ ? 64u : 32u);
+  EXPECT_EQ(second.reduce.splits, 6);
+}
+
 TEST_P(Launch, LeavesTheThreadsDeviceAsItWas) {
   *current_ = 0;
   open();
@@ -230,6 +244,8 @@ TEST_P(Launch, RefusesArgumentsThatDoNotFitThePlan) {
   EXPECT_THAT(refused([](mla_launch_args& a) { a.main.page_size = 2; }), HasSubstr("page_size"));
   EXPECT_THAT(refused([](mla_launch_args& a) { a.extra.format = 2; }), HasSubstr("format"));
   EXPECT_THAT(refused([](mla_launch_args& a) { a.extra.page_stride = 8; }), HasSubstr("multiple"));
+  EXPECT_THAT(refused([](mla_launch_args& a) { a.main.page_stride = 64 * 576; }),
+              HasSubstr("overlap"));
   mla_launch_args args = some_args();
   EXPECT_EQ(mla_launch(made, &args, nullptr, 0, nullptr), MLA_ERROR_USAGE);
   EXPECT_EQ(mla_launch(made, &args, memory + 16, 1 << 30, nullptr), MLA_ERROR_USAGE);

@@ -1,6 +1,7 @@
 // From rows to verdicts.
 #include "reports/compare.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include <fstream>
@@ -130,8 +131,9 @@ TEST_F(CompareTest, TellsFailuresThatAppearedFromThoseThatWentAway) {
   const Json failures = compared({path_}, "rocm-6.4.3", "rocm-7.2.4").json["failures"];
   std::vector<std::string> found;
   for (const Json& one : failures)
-    found.push_back((one["appeared"].get<bool>() ? "+" : "-") + one["stage"].get<std::string>() +
-                    " " + one["verdict"].get<std::string>());
+    found.push_back(fmt::format("{}{} {}", one["appeared"].get<bool>() ? "+" : "-",
+                                one["stage"].get<std::string>(),
+                                one["verdict"].get<std::string>()));
   EXPECT_THAT(found, ::testing::UnorderedElementsAre("+compile compile_failed", "+compile rejected",
                                                      "+run wrong_result", "-run wrong_result"));
 }
@@ -213,6 +215,46 @@ TEST_F(CompareTest, RefusesSidesThatCannotBeCompared) {
   EXPECT_THAT(refusal("rocm-6.4.3", "rocm-7.3.0"), HasSubstr("no problem in common"));
   EXPECT_THAT(refusal("rocm-6.4.3", "rocm-6.4"), HasSubstr("are the same"));
   EXPECT_THAT(refusal("rocm-5.7", "rocm-7.2.4"), HasSubstr("rocm-6.4.3, rocm-7.2.4, rocm-7.3.0"));
+}
+
+TEST_F(CompareTest, ComparesThePredictionsOfOneArchWhereOneSideMeasuredAnother) {
+  {
+    HandMade made(path_);
+    made.predicted(csa(1), 32, 10);
+    made.device("gfx942", "AMD Instinct MI300X").measured(csa(1), 32, times(10));
+    made.release("7.2.4").predicted(csa(1), 32, 10);
+    made.device("gfx950", "gfx950 (model)").predicted(csa(1), 32, 11);
+  }
+  const Json report = compared({path_}, "rocm-6.4.3", "rocm-7.2.4").json;
+  EXPECT_EQ(report["problems"][0]["verdict"], "regressed");
+  EXPECT_EQ(report["problems"][1]["verdict"], "inconclusive");
+}
+
+TEST_F(CompareTest, ComparesNoCodeObjectWithItself) {
+  {
+    HandMade made(path_);
+    made.code(32, {.vgprs = 160});
+    made.measured(csa(1), 32, times(10));
+    made.session("0.1.0").measured(csa(1), 32, times(11));
+  }
+  const Json report = compared({path_}, "session:1", "session:2").json;
+  EXPECT_EQ(report["problems"][0]["verdict"], "regressed");
+  EXPECT_EQ(report["problems"][0]["baseline"]["code"]["vgprs"], 160);
+  EXPECT_EQ(report["code_objects"].size(), 0u);
+}
+
+TEST_F(CompareTest, DoesNotGuessWhichOfTwoCodeObjectsARunHad) {
+  {
+    HandMade made(path_);
+    made.code(32, {.vgprs = 160});
+    made.measured(csa(1), 32, times(10));
+    made.session("0.2.0").measured(csa(1), 32, times(11));
+    made.code(32, {.vgprs = 176}, Verdict::ok, "", 1);
+  }
+  const Json problem = compared({path_}, "version:0.1.0", "version:0.2.0").json["problems"][0];
+  EXPECT_EQ(problem["verdict"], "regressed");
+  EXPECT_TRUE(problem["baseline"]["code"].is_null());
+  EXPECT_TRUE(problem["old_winner"]["code"].is_null());
 }
 
 }  // namespace

@@ -50,9 +50,11 @@ class HandMade {
     arch_ = arch;
     return *this;
   }
-  HandMade& session(const std::string& version) {
-    session_ = store_.start_session(
-        {.started = "2026-01-02T03:04:06Z", .command = "tune", .version = version});
+  HandMade& session(const std::string& version, const std::string& conditions = "{}") {
+    session_ = store_.start_session({.started = "2026-01-02T03:04:06Z",
+                                     .command = "tune",
+                                     .version = version,
+                                     .conditions = conditions});
     return *this;
   }
 
@@ -60,12 +62,12 @@ class HandMade {
     return store_.put(VariantRecord{0, key(block_k * 100 + split), "sparse_mla_decode",
                                     hand_made_params(block_k, split)});
   }
-  // The code object of block_k by the present release.
+  // The code object of block_k by the present release, of the first templates or of later ones.
   void code(int block_k, const Resources& resources, Verdict verdict = Verdict::ok,
-            const std::string& reason = "") {
+            const std::string& reason = "", int templates = 0) {
     CodeObjectRecord record;
-    const int number =
-        block_k + (release_ == "6.4.3" ? 1000 : 2000) + (arch_ == "gfx950" ? 0 : 5000);
+    const int number = block_k + (release_ == "6.4.3" ? 1000 : 2000) +
+                       (arch_ == "gfx950" ? 0 : 5000) + 10000 * templates;
     record.key = key(number);
     record.variant_id = variant(block_k);
     record.toolchain_id = toolchain_;

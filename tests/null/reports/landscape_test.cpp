@@ -101,6 +101,14 @@ TEST_F(LandscapeTest, IsTextAndMarkdown) {
   EXPECT_EQ(landscape_text(report, false).find('\033'), std::string::npos);
 }
 
+TEST_F(LandscapeTest, SaysNothingOfALimitThatItDoesNotKnow) {
+  {
+    HandMade made(path_);
+    made.device("gfx000", "a card without a file").predicted(csa(8), 32, 10);
+  }
+  EXPECT_THAT(landscape("rocm-6.4.3")["headline"].get<std::string>(), HasSubstr("not known"));
+}
+
 TEST_F(LandscapeTest, NeedsTimes) {
   {
     HandMade made(path_);

@@ -80,6 +80,26 @@ TEST_F(RenderTest, EscapesWhatXmlMustNotContain) {
               HasSubstr("message=\"a &lt; b &amp;&amp; &quot;c&quot;   &gt; d\""));
 }
 
+TEST_F(RenderTest, KeepsWholeCharactersOfWhatACompilerSaid) {
+  const std::string bell = "\a", broken = "\xff", e = "\u00e9";
+  EXPECT_EQ(first_words("a" + bell + "b\033[31m" + broken + "\nc", 40), "a b [31m\uFFFD");
+  EXPECT_EQ(first_words(e + e + e + e, 8), e + e + e + e);
+  EXPECT_EQ(first_words(e + e + e + e, 7), e + e + "...");
+  report_["problems"][0]["reason"] = broken;
+  EXPECT_THAT(comparison_junit(report_), HasSubstr("message=\"\uFFFD\""));
+}
+
+TEST_F(RenderTest, NamesNoTwoCasesOfASuiteAlike) {
+  report_["problems"].push_back(report_["problems"][0]);
+  const std::string words = report_["problems"][0]["words"].get<std::string>();
+  EXPECT_EQ(count(comparison_junit(report_), words + "\" time"), 1u);
+}
+
+TEST_F(RenderTest, TellsNewFailuresBeforeOldOnes) {
+  const std::string markdown = comparison_markdown(report_);
+  EXPECT_LT(markdown.rfind("New failure"), markdown.find("Failed before"));
+}
+
 TEST_F(RenderTest, PutsTheReportIntoThePageAndNothingCanEndItsElementEarly) {
   report_["problems"][0]["reason"] = "</script><script>alert(1)</script>";
   const std::string page = page_html(report_, MLA_PAGE);

@@ -65,6 +65,29 @@ TEST_F(SelectTest, SelectsWhatTheStoreKeepsApart) {
   EXPECT_THAT(selected("db:" + path_.string()), ElementsAre(10, 11, 12, 13));
 }
 
+TEST_F(SelectTest, TellsTemplatesApart) {
+  files_ = {folder_ / "templates.db"};
+  {
+    HandMade made(files_[0]);
+    made.measured(csa(1), 32, times(16));
+    made.session("0.1.0", R"({"templates":"0123456789ab"})").measured(csa(1), 32, times(17));
+  }
+  EXPECT_THAT(selected("templates:0123"), ElementsAre(17));
+  EXPECT_THAT(refusal("templates:ff"), HasSubstr("there are: templates:0123456789ab"));
+  EXPECT_THAT(refusal("templates:"), HasSubstr("there is no templates:"));
+}
+
+TEST_F(SelectTest, NamesTheArchsThatThereAre) {
+  const Facts facts = read_facts(files_);
+  EXPECT_NO_THROW(check_content(facts, "gfx950"));
+  EXPECT_THAT(error_of(ErrorKind::usage, [&] { check_content(facts, "gfx9"); }),
+              HasSubstr("there are: gfx950"));
+  const std::filesystem::path empty = folder_ / "empty.db";
+  create(empty);
+  EXPECT_THAT(error_of(ErrorKind::usage, [&] { check_content(read_facts({empty}), ""); }),
+              HasSubstr("empty.db has no measurements yet"));
+}
+
 TEST_F(SelectTest, TakesTheBeginningOfAReleaseByWholeNumbers) {
   EXPECT_THAT(refusal("rocm-7.1"), HasSubstr("there is no rocm-7.1"));
   EXPECT_THAT(selected("rocm-7.10"), ElementsAre(13));
@@ -97,6 +120,7 @@ TEST_F(SelectTest, ReadsSeveralDatabasesAsOne) {
   EXPECT_THAT(selected("db:2"), ElementsAre(14, 15));
   EXPECT_THAT(selected("rocm-6.4.3"), ElementsAre(10, 11, 14, 15));
   EXPECT_THAT(refusal("session:1"), HasSubstr("db:1,session:1"));
+  EXPECT_THAT(refusal("db:3"), HasSubstr("db:2 (" + other_.string() + ")"));
   EXPECT_THAT(selected("db:2,session:1"), ElementsAre(14, 15));
 }
 

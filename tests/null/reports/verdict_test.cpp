@@ -56,6 +56,14 @@ TEST(CompareTimes, DoesNotConcludeFromAHandfulOfSamples) {
   EXPECT_THAT(change.reason, HasSubstr("4 samples"));
 }
 
+TEST(CompareTimes, CallsEqualTimesTheSameWhateverTheThreshold) {
+  VerdictRules strict;
+  strict.threshold = 0;
+  EXPECT_EQ(verdict(predicted(10), predicted(10), strict), Change::same);
+  EXPECT_EQ(verdict(predicted(10), predicted(10.001), strict), Change::regressed);
+  EXPECT_EQ(verdict(measured(times(10, 15, 0)), measured(times(10, 15, 0)), strict), Change::same);
+}
+
 TEST(CompareTimes, HasNoDoubtsAboutPredictions) {
   EXPECT_EQ(verdict(predicted(10), predicted(10.31)), Change::regressed);
   EXPECT_EQ(verdict(predicted(10), predicted(10.29)), Change::same);

@@ -93,7 +93,7 @@ TEST(WinnerFile, OfASpreadsheetIsReadAllTheSame) {
   std::string csv = winners_csv({&known, 1});
   for (std::size_t at = 0; (at = csv.find('\n', at)) != std::string::npos; at += 2)
     csv.insert(at, 1, '\r');
-  EXPECT_EQ(in_full(read_winners_csv(csv + "\r\n", "x")), in_full({known}));
+  EXPECT_EQ(in_full(read_winners_csv("\xEF\xBB\xBF" + csv + "\r\n", "x")), in_full({known}));
 }
 
 TEST(WinnerFile, SaysWhichLineOfCsvIsWrongAndHow) {
@@ -102,7 +102,7 @@ TEST(WinnerFile, SaysWhichLineOfCsvIsWrongAndHow) {
   const auto said = [&](const std::string& what, const std::string& by) {
     return refusal([&] { read_winners_csv(replaced(csv, what, by), "w.csv"); });
   };
-  EXPECT_THAT(said("median_us", "median"), AllOf(HasSubstr("w.csv:2"), HasSubstr("'median_us'")));
+  EXPECT_THAT(said("median_us", "median"), AllOf(HasSubstr("w.csv:1"), HasSubstr("'median_us'")));
   EXPECT_THAT(said(",16,8,", ",16,eight,"), AllOf(HasSubstr("w.csv:3"), HasSubstr("'eight'")));
   EXPECT_THAT(said(",16,8,", ",16,8.5,"), HasSubstr("'num_tokens' cannot be '8.5'"));
   EXPECT_THAT(said(",measured,", ",guessed,"), HasSubstr("'evidence' cannot be 'guessed'"));
@@ -112,8 +112,8 @@ TEST(WinnerFile, SaysWhichLineOfCsvIsWrongAndHow) {
   EXPECT_THAT(refusal([&] { read_winners_csv(csv + "\"", "w.csv"); }),
               HasSubstr("w.csv:4: a quote is not closed"));
   EXPECT_THAT(refusal([&] { read_winners_csv("", "w.csv"); }), HasSubstr("empty"));
-  EXPECT_THAT(refusal([&] { read_winners_csv("hello\nworld\n", "w.csv"); }),
-              HasSubstr("'arch' is missing"));
+  for (const char* other : {"hello\nworld\n", "[1,2]"})
+    EXPECT_THAT(refusal([&] { read_winners_csv(other, "w.csv"); }), HasSubstr("'arch' is missing"));
 }
 
 TEST(WinnerFile, SaysWhichWinnerOfJsonIsWrongAndHow) {
@@ -130,6 +130,8 @@ TEST(WinnerFile, SaysWhichWinnerOfJsonIsWrongAndHow) {
                 read_winners_json(R"({"format":"mla-tune winners 1","winners":[1]})", "w.json");
               }),
               HasSubstr("no object"));
+  const std::string deep(1'000'000, '[');
+  EXPECT_THAT(said("\"winners\": [", "\"winners\": [" + deep), HasSubstr("nested deeper"));
 }
 
 TEST(WinnerFile, RefusesWhatCannotHaveWon) {
