@@ -9,7 +9,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "db/bundle.hpp"
@@ -89,9 +88,9 @@ class Dispatcher {
     Code* reduce;  // null: none
   };
 
-  std::vector<Winner> take_winners();
-  void choose_variant(std::vector<Winner>& winners);
-  Code* code_of(const std::string& key);
+  WinnerRows take_winners() const;
+  void choose_variant(WinnerRows& winners) const;
+  void take_codes(const WinnerRows& winners);
   const Codes& codes_of(const Query& query, const Answer& answer) const noexcept;
   void* load(Code* code, int dynamic_lds);
   Answer decide(const Query& query) const noexcept;
@@ -102,7 +101,6 @@ class Dispatcher {
   DispatchSettings settings_;
   LookupRule rule_;
   std::deque<Code> codes_;
-  std::unordered_map<std::string, Code*> code_by_key_;
   std::vector<Codes> winner_codes_;    // by Answer::winner
   std::vector<Codes> fallback_codes_;  // by fallback_index()
   std::optional<DispatchTable> table_;
