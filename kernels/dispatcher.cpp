@@ -122,11 +122,8 @@ Answer Dispatcher::decide(const Query& query) const noexcept {
   return settings_.variant.empty() ? table_->lookup(query, rule_) : table_->force(query);
 }
 
-const Plan* Dispatcher::plan(const Query& asked, bool has_sink, bool wants_lse) {
-  const PlanKey key = plan_key(asked, has_sink, wants_lse);
-  // What is in the table was checked when it came there.
-  if (packs(asked))
-    if (const Plan* known = plans_->find(key)) return known;
+const Plan* Dispatcher::make_plan(const Query& asked, const PlanKey& key, bool has_sink,
+                                  bool wants_lse) {
   if (const char* why = unlaunchable(asked)) throw Error(ErrorKind::usage, why);
   if (!packs(asked))
     if (const Plan* known = plans_->find(key)) return known;

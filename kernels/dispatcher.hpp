@@ -64,7 +64,13 @@ class Dispatcher {
 
   // Makes the plan where there is none. Throws Error{usage} for a query out of range and for one
   // plan too many, Error{database} or Error{device} where its code cannot be loaded.
-  const Plan* plan(const Query& query, bool has_sink, bool wants_lse);
+  const Plan* plan(const Query& query, bool has_sink, bool wants_lse) {
+    const PlanKey key = plan_key(query, has_sink, wants_lse);
+    // What is in the table was checked when it came there.
+    if (packs(query))
+      if (const Plan* known = plans_->find(key)) return known;
+    return make_plan(query, key, has_sink, wants_lse);
+  }
   // Loads what was not loaded yet.
   void load_all();
 
@@ -93,6 +99,7 @@ class Dispatcher {
   void take_codes(const WinnerRows& winners);
   const Codes& codes_of(const Query& query, const Answer& answer) const noexcept;
   void* load(Code* code, int dynamic_lds);
+  const Plan* make_plan(const Query& query, const PlanKey& key, bool has_sink, bool wants_lse);
   Answer decide(const Query& query) const noexcept;
   void log_decision(const Plan& plan) const;
 
