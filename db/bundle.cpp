@@ -14,6 +14,11 @@ namespace mla {
 namespace {
 
 constexpr const char* kRemedy = "copy it again, or make it again with `mla-tune export`";
+template <class Row>
+const Row& at(const std::vector<Row>& rows, int position) {
+  return rows[static_cast<std::size_t>(position)];
+}
+
 constexpr std::uint64_t kLargestCode = std::uint64_t{64} << 20;
 
 // Everything that the schema declares, to the letter.
@@ -40,9 +45,6 @@ struct Bundle::Impl {
   struct CodeObject {
     std::string key, arch;
   };
-  struct Variant {
-    std::string key, params;
-  };
 
   std::string name;
   FileBytes owned;
@@ -51,35 +53,34 @@ struct Bundle::Impl {
   std::unique_ptr<sqlite::Connection> connection;
   std::string version;
   std::vector<std::string> archs;
-  // By id, which counts from 1.
-  std::vector<CodeObject> codes;
-  std::vector<Variant> variants;
-  std::vector<std::string> releases;
+  std::vector<CodeObject> codes;  // by id, which counts from 1
 
   void load(std::string_view bytes, const BundleOptions& options);
 
   [[noreturn]] void refuse(const std::string& why) const {
     throw Error(ErrorKind::database, fmt::format("{} is damaged ({}): {}", name, why, kRemedy));
   }
+  // The position of that id.
   template <class Row>
-  const Row& known(const std::vector<Row>& rows, std::int64_t id, const char* what) const {
+  int known(const std::vector<Row>& rows, std::int64_t id, const char* what) const {
     if (id < 1 || static_cast<std::uint64_t>(id) > rows.size())
       refuse(fmt::format("{} is missing", what));
-    return rows[static_cast<std::size_t>(id - 1)];
+    return static_cast<int>(id - 1);
   }
   template <class Row>
   void keep(std::vector<Row>& rows, std::int64_t id, Row row) const {
     if (static_cast<std::uint64_t>(id) != rows.size() + 1) refuse("its rows are not in order");
     rows.push_back(std::move(row));
   }
-  // Of the id in that column; empty for NULL.
-  std::string key_of(const sqlite::Statement& row, int column, std::string_view arch) const {
+  // Position of the code object whose id is in that column; -1 for NULL.
+  int code_of(const sqlite::Statement& row, int column, std::string_view arch) const {
     const std::int64_t id = row.integer(column);
-    if (id == 0) return {};
-    const CodeObject& code = known(codes, id, "a code object");
-    if (code.arch != arch) refuse("a code object is of another arch");
-    return code.key;
+    if (id == 0) return -1;
+    const int code = known(codes, id, "a code object");
+    if (at(codes, code).arch != arch) refuse("a code object is of another arch");
+    return code;
   }
+  std::string key_of(int code) const { return code < 0 ? std::string() : at(codes, code).key; }
 };
 
 void Bundle::Impl::load(std::string_view bytes, const BundleOptions& options) {
@@ -92,10 +93,6 @@ void Bundle::Impl::load(std::string_view bytes, const BundleOptions& options) {
   if (written.step()) version = written.text(0);
   auto code = connection->prepare("SELECT id, key, arch FROM code_objects ORDER BY id");
   while (code.step()) keep(codes, code.integer(0), {code.text(1), code.text(2)});
-  auto variant = connection->prepare("SELECT id, key, params FROM variants ORDER BY id");
-  while (variant.step()) keep(variants, variant.integer(0), {variant.text(1), variant.text(2)});
-  auto toolchain = connection->prepare("SELECT id, release FROM toolchains ORDER BY id");
-  while (toolchain.step()) keep(releases, toolchain.integer(0), toolchain.text(1));
   auto arch = connection->prepare("SELECT DISTINCT arch FROM fallbacks ORDER BY arch");
   while (arch.step()) archs.push_back(arch.text(0));
 }
@@ -133,11 +130,34 @@ std::uint64_t Bundle::size() const { return impl_->size; }
 std::optional<std::vector<std::uint8_t>> Bundle::signer() const { return impl_->signer; }
 
 std::vector<BundleWinner> Bundle::winners(std::string_view arch) const {
-  auto count = impl_->connection->prepare("SELECT count(*) FROM winners WHERE arch = ?");
-  count.bind(arch);
-  count.step();
+  const WinnerRows all = winner_rows(arch);
   std::vector<BundleWinner> winners;
-  winners.reserve(static_cast<std::size_t>(count.integer(0)));
+  winners.reserve(all.rows.size());
+  for (const WinnerRows::Row& row : all.rows) {
+    const WinnerRows::Variant& variant = at(all.variants, row.variant);
+    winners.push_back({{.arch = std::string(arch),
+                        .problem = row.problem,
+                        .rocm = at(all.releases, row.release),
+                        .variant = variant.key,
+                        .params = variant.params,
+                        .evidence = row.evidence,
+                        .median_us = row.median_us},
+                       impl_->key_of(row.decode),
+                       impl_->key_of(row.reduce)});
+  }
+  return winners;
+}
+
+WinnerRows Bundle::winner_rows(std::string_view arch) const {
+  WinnerRows all;
+  for (const Impl::CodeObject& code : impl_->codes) all.codes.push_back(code.key);
+  auto variant = impl_->connection->prepare("SELECT id, key, params FROM variants ORDER BY id");
+  while (variant.step())
+    impl_->keep(all.variants, variant.integer(0), {variant.text(1), variant.text(2)});
+  auto toolchain = impl_->connection->prepare("SELECT id, release FROM toolchains ORDER BY id");
+  while (toolchain.step()) impl_->keep(all.releases, toolchain.integer(0), toolchain.text(1));
+  auto count = impl_->connection->prepare("SELECT count(*) FROM winners");
+  if (count.step()) all.rows.reserve(static_cast<std::size_t>(count.integer(0)));
   // In the order in which they lie, without joins and past the index, which would each cost as
   // much again.
   auto row = impl_->connection->prepare(
@@ -146,10 +166,8 @@ std::vector<BundleWinner> Bundle::winners(std::string_view arch) const {
       " decode_id, reduce_id FROM winners WHERE +arch = ? ORDER BY id");
   row.bind(arch);
   while (row.step()) {
-    BundleWinner& one = winners.emplace_back();
-    Winner& winner = one.winner;
-    ProblemRecord& problem = winner.problem;
-    winner.arch = arch;
+    WinnerRows::Row& one = all.rows.emplace_back();
+    ProblemRecord& problem = one.problem;
     int column = 0;
     for (int* field :
          {&problem.num_heads, &problem.num_tokens, &problem.main_len, &problem.extra_len,
@@ -158,18 +176,16 @@ std::vector<BundleWinner> Bundle::winners(std::string_view arch) const {
     problem.lengths = row.text(8);
     problem.warm_cache = row.integer(9) != 0;
     if (row.integer(10) != 1 && row.integer(10) != 2) impl_->refuse("evidence of no kind");
-    winner.evidence = evidence_from(row.small(10));
-    winner.median_us = row.real(11);
+    one.evidence = evidence_from(row.small(10));
+    one.median_us = row.real(11);
     problem.kernel = row.text(12);
-    winner.rocm = impl_->known(impl_->releases, row.integer(13), "a release");
-    const Impl::Variant& variant = impl_->known(impl_->variants, row.integer(14), "a variant");
-    winner.variant = variant.key;
-    winner.params = variant.params;
-    one.decode_key = impl_->key_of(row, 15, arch);
-    one.reduce_key = impl_->key_of(row, 16, arch);
-    if (one.decode_key.empty()) impl_->refuse("a winner has no code object");
+    one.release = impl_->known(all.releases, row.integer(13), "a release");
+    one.variant = impl_->known(all.variants, row.integer(14), "a variant");
+    one.decode = impl_->code_of(row, 15, arch);
+    one.reduce = impl_->code_of(row, 16, arch);
+    if (one.decode < 0) impl_->refuse("a winner has no code object");
   }
-  return winners;
+  return all;
 }
 
 std::vector<BundleFallback> Bundle::fallbacks(std::string_view arch) const {
@@ -178,8 +194,9 @@ std::vector<BundleFallback> Bundle::fallbacks(std::string_view arch) const {
   row.bind(arch);
   std::vector<BundleFallback> fallbacks;
   while (row.step()) {
-    fallbacks.push_back(
-        {std::string(arch), row.text(0), impl_->key_of(row, 1, arch), impl_->key_of(row, 2, arch)});
+    fallbacks.push_back({std::string(arch), row.text(0),
+                         impl_->key_of(impl_->code_of(row, 1, arch)),
+                         impl_->key_of(impl_->code_of(row, 2, arch))});
     if (fallbacks.back().decode_key.empty()) impl_->refuse("a fallback has no code object");
   }
   return fallbacks;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "db/records.hpp"
+#include "db/winner_rows.hpp"
 
 namespace mla {
 
@@ -68,6 +69,8 @@ class Bundle {
   std::vector<std::string> archs() const;  // sorted; each has its fallbacks
   // By problem, then release; of an arch that is not there, none.
   std::vector<BundleWinner> winners(std::string_view arch) const;
+  // The same in the same order; variants and code objects are all of the bundle's.
+  WinnerRows winner_rows(std::string_view arch) const;
   std::vector<BundleFallback> fallbacks(std::string_view arch) const;
   // Of winners(arch), by position.
   std::vector<WinnerOrigin> origins(std::string_view arch) const;

@@ -171,11 +171,11 @@ Answer DispatchTable::answer(const Query& query, const Launch& launch) const noe
 }
 
 Answer DispatchTable::answer(const Query& query, const Row& row, bool fits) const noexcept {
-  const Variant& variant = variant_of(row);
-  Launch launch = variant.launch;
-  if (fits && row.shape != query) launch.splits = fit_splits(launch, row.shape, query, units_);
+  const Launch& tuned = launch_of(row);
+  Launch launch = tuned;
+  if (fits && row.shape != query) launch.splits = fit_splits(tuned, row.shape, query, units_);
   const bool borrows =
-      total_splits(launch.splits, query.extra_len > 0) > 1 && !may_split(variant.launch.splits);
+      total_splits(launch.splits, query.extra_len > 0) > 1 && !may_split(tuned.splits);
   if (borrows) launch.reduce = fallbacks_.back().launch.reduce;
   Answer answer = this->answer(query, launch);
   answer.borrows_reduce = borrows;
@@ -184,9 +184,9 @@ Answer DispatchTable::answer(const Query& query, const Row& row, bool fits) cons
                                                      : MatchGrade::nearest;
   answer.has_evidence = true;
   answer.evidence = row.evidence;
-  answer.variant = variant.key;
-  answer.params = variant.params;
-  answer.rocm = releases_[static_cast<std::size_t>(row.release)];
+  answer.variant = variant_of(row).key;
+  answer.params = variant_of(row).params;
+  answer.rocm = release_of(row);
   answer.winner = row.winner;
   answer.median_us = row.median_us;
   answer.tuned_for = row.shape;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "db/records.hpp"
+#include "db/winner_rows.hpp"
 #include "kernels/device.hpp"
 
 namespace mla {
@@ -145,8 +146,10 @@ class DispatchTable {
   static DispatchTable load(const std::filesystem::path& database, std::string_view arch,
                             std::string_view rocm = {});
 
-  // From winners in hand; those of other archs are passed over.
+  // From winners in hand; those of other archs are passed over, and have no position.
   DispatchTable(std::string_view arch, const std::vector<Winner>& winners);
+  // From winners that are of that arch.
+  DispatchTable(std::string_view arch, WinnerRows winners);
 
   // Never fails: grade none is the answer to a query out of range.
   Answer lookup(const Query& query, const LookupRule& rule = {}) const noexcept;
@@ -157,7 +160,7 @@ class DispatchTable {
   // f(Answer::winner, its Launch) for each row.
   template <class F>
   void for_each_winner(F&& f) const {
-    for (const Row& row : rows_) f(row.winner, variant_of(row).launch);
+    for (const Row& row : rows_) f(row.winner, launch_of(row));
   }
 
   const std::string& arch() const noexcept { return arch_; }
@@ -166,11 +169,6 @@ class DispatchTable {
   const std::vector<std::string>& warnings() const noexcept { return warnings_; }
 
  private:
-  // Shared by the winners that launch alike.
-  struct Variant {
-    std::string key, params;
-    Launch launch;
-  };
   // A winner, in the order of classes, evidence and shapes.
   struct Row {
     Query shape;
@@ -206,8 +204,14 @@ class DispatchTable {
 
   struct Builder;
 
-  const Variant& variant_of(const Row& row) const noexcept {
+  const WinnerRows::Variant& variant_of(const Row& row) const noexcept {
     return variants_[static_cast<std::size_t>(row.variant)];
+  }
+  const Launch& launch_of(const Row& row) const noexcept {
+    return launches_[static_cast<std::size_t>(row.variant)];
+  }
+  const std::string& release_of(const Row& row) const noexcept {
+    return releases_[static_cast<std::size_t>(row.release)];
   }
   static Place place_of(const Query& query) noexcept;
   void index();
@@ -221,7 +225,8 @@ class DispatchTable {
   std::string arch_;
   int lanes_ = 1;
   int units_ = 1;
-  std::vector<Variant> variants_;
+  std::vector<WinnerRows::Variant> variants_;
+  std::vector<Launch> launches_;  // by variant; those of no row are all zeros
   std::vector<std::string> releases_;
   std::vector<Row> rows_;
   std::vector<Place> places_;

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <unordered_map>
 
 #include "db/error.hpp"
 #include "db/store.hpp"
@@ -37,17 +36,6 @@ std::vector<int> release_numbers(const std::string& release) {
   return numbers;
 }
 
-// The row that counts for its shape goes first.
-bool counts_before(const Winner& a, const Winner& b) {
-  const auto rank = [](const Winner& w) {
-    return std::tuple(w.evidence, w.problem.warm_cache, w.problem.lengths != "uniform",
-                      w.median_us);
-  };
-  if (rank(a) != rank(b)) return rank(a) < rank(b);
-  return std::tuple(release_numbers(b.rocm), a.variant) <
-         std::tuple(release_numbers(a.rocm), b.variant);
-}
-
 }  // namespace
 
 bool of_release(const std::string& release, std::string_view wanted) {
@@ -57,63 +45,69 @@ bool of_release(const std::string& release, std::string_view wanted) {
 
 DispatchTable DispatchTable::load(const std::filesystem::path& database, std::string_view arch,
                                   std::string_view rocm) {
-  if (!is_dispatch_arch(arch)) return DispatchTable(arch, {});  // throws, before the file is read
+  if (!is_dispatch_arch(arch))
+    return DispatchTable(arch, WinnerRows());  // throws, before the file is read
   Store store = Store::open(database, StoreMode::read_only);
   std::vector<Winner> winners = store.winners(arch);
   std::erase_if(winners, [&](const Winner& w) { return !of_release(w.rocm, rocm); });
   return DispatchTable(arch, winners);
 }
 
-// Adds winners; those that launch alike are read once.
+// Adds winners, the variants of which are read once.
 struct DispatchTable::Builder {
   DispatchTable& table;
-  const std::vector<Winner>& winners;
-  std::unordered_map<std::string_view, int> variants, releases;  // by key, by name
+  const std::vector<WinnerRows::Row>& winners;
+  std::vector<bool> is_read;  // by variant
 
-  int variant(const Winner& winner) {
-    const auto known = variants.find(winner.variant);
-    if (known != variants.end() &&
-        table.variants_[static_cast<std::size_t>(known->second)].params == winner.params)
-      return known->second;
-    Variant variant{winner.variant, winner.params, variant_launch(winner.params)};
-    const Splits& splits = variant.launch.splits;
-    if (!valid(variant.launch.config) || !valid(variant.launch.reduce) || splits.split_main < 0 ||
-        splits.split_extra < 1)
+  void read(int variant) {
+    const auto at = static_cast<std::size_t>(variant);
+    if (is_read[at]) return;
+    const Launch launch = variant_launch(table.variants_[at].params);
+    if (!valid(launch.config) || !valid(launch.reduce) || launch.splits.split_main < 0 ||
+        launch.splits.split_extra < 1)
       throw Error(ErrorKind::database, "this version's kernels do not take its parameters");
-    const int place = static_cast<int>(table.variants_.size());
-    table.variants_.push_back(std::move(variant));
-    variants[winner.variant] = place;
-    return place;
-  }
-  int release(const Winner& winner) {
-    const auto [known, added] =
-        releases.try_emplace(winner.rocm, static_cast<int>(table.releases_.size()));
-    if (added) table.releases_.push_back(winner.rocm);
-    return known->second;
+    table.launches_[at] = launch;
+    is_read[at] = true;
   }
   void add(int position) {
-    const Winner& winner = winners[static_cast<std::size_t>(position)];
+    const WinnerRows::Row& winner = winners[static_cast<std::size_t>(position)];
+    Row row{.shape = canonical(query_of(winner.problem)),
+            .key = 0,
+            .evidence = winner.evidence,
+            .median_us = winner.median_us,
+            .winner = position,
+            .variant = winner.variant,
+            .release = winner.release};
+    row.key = class_of(row.shape);
     try {
-      const Query shape = canonical(query_of(winner.problem));
-      if (unlaunchable(shape) != nullptr)
+      if (unlaunchable(row.shape) != nullptr)
         throw Error(ErrorKind::database, "its problem is out of range");
-      table.rows_.push_back({shape, class_of(shape), winner.evidence, winner.median_us, position,
-                             variant(winner), release(winner)});
+      read(row.variant);
+      table.rows_.push_back(row);
     } catch (const Error& error) {
-      table.warnings_.push_back(fmt::format("winner {} for {} is passed over: {}", winner.variant,
-                                            table.arch_, error.what()));
+      table.warnings_.push_back(fmt::format("winner {} for {} is passed over: {}",
+                                            table.variant_of(row).key, table.arch_, error.what()));
     }
+  }
+  // Of two of one shape: which counts for it.
+  bool counts_before(const Row& a, const Row& b) const {
+    const auto rank = [&](const Row& row) {
+      const ProblemRecord& problem = winners[static_cast<std::size_t>(row.winner)].problem;
+      return std::tuple(row.evidence, problem.warm_cache, problem.lengths != "uniform",
+                        row.median_us);
+    };
+    if (rank(a) != rank(b)) return rank(a) < rank(b);
+    const auto numbers = [&](const Row& row) { return release_numbers(table.release_of(row)); };
+    const auto key = [&](const Row& row) { return std::string_view(table.variant_of(row).key); };
+    return std::tuple(numbers(b), key(a)) < std::tuple(numbers(a), key(b));
   }
   // One row for each shape, in the order of classes, evidence and shapes.
   void keep_what_counts() {
     std::vector<Row>& rows = table.rows_;
     const auto shape = [](const Row& row) { return std::tuple(row.key, shape_order(row.shape)); };
-    const auto winner = [&](const Row& row) -> const Winner& {
-      return winners[static_cast<std::size_t>(row.winner)];
-    };
     std::ranges::stable_sort(rows, [&](const Row& a, const Row& b) {
       const auto order = shape(a) <=> shape(b);
-      return order != 0 ? order < 0 : counts_before(winner(a), winner(b));
+      return order != 0 ? order < 0 : counts_before(a, b);
     });
     const auto same = [&](const Row& a, const Row& b) { return shape(a) == shape(b); };
     rows.erase(std::unique(rows.begin(), rows.end(), same), rows.end());
@@ -123,7 +117,9 @@ struct DispatchTable::Builder {
 };
 
 DispatchTable::DispatchTable(std::string_view arch, const std::vector<Winner>& winners)
-    : arch_(arch) {
+    : DispatchTable(arch, winner_rows(arch, winners)) {}
+
+DispatchTable::DispatchTable(std::string_view arch, WinnerRows winners) : arch_(arch) {
   lanes_ = dispatch_lanes(arch);
   units_ = dispatch_units(arch);
   if (lanes_ == 0)
@@ -132,12 +128,13 @@ DispatchTable::DispatchTable(std::string_view arch, const std::vector<Winner>& w
                             "sm_90 and host",
                             arch));
 
-  rows_.reserve(winners.size());
-  Builder builder{*this, winners, {}, {}};
-  builder.variants.reserve(winners.size());
-  for (std::size_t i = 0; i < winners.size(); ++i)
-    if (winners[i].arch == arch_ && winners[i].problem.kernel == "sparse_mla_decode")
-      builder.add(static_cast<int>(i));
+  variants_ = std::move(winners.variants);
+  releases_ = std::move(winners.releases);
+  launches_.resize(variants_.size());
+  rows_.reserve(winners.rows.size());
+  Builder builder{*this, winners.rows, std::vector<bool>(variants_.size())};
+  for (std::size_t i = 0; i < winners.rows.size(); ++i)
+    if (winners.rows[i].problem.kernel == "sparse_mla_decode") builder.add(static_cast<int>(i));
   builder.keep_what_counts();
   index();
   for (const Launch& launch : fallback_launches(arch))
@@ -146,6 +143,7 @@ DispatchTable::DispatchTable(std::string_view arch, const std::vector<Winner>& w
 
 // Rows are in their order.
 void DispatchTable::index() {
+  places_.reserve(rows_.size());
   const auto kind = [](const Row& row) { return std::tuple(row.key, row.evidence); };
   for (std::size_t i = 0; i < rows_.size(); ++i) {
     const Query& q = rows_[i].shape;

@@ -28,26 +28,53 @@ Dispatcher::Dispatcher(DispatchSource source, DispatchTarget target,
       settings_(settings),
       rule_{.nearest = !settings.no_nearest.value_or(false),
             .predicted = !settings.no_predicted.value_or(false)} {
-  std::vector<Winner> winners = take_winners();
+  WinnerRows winners = take_winners();
   if (!settings_.variant.empty()) choose_variant(winners);
-  table_.emplace(target_.arch, winners);
+  if (source_.bundle) take_codes(winners);
+  table_.emplace(target_.arch, std::move(winners));
   if (has_code() && settings_.eager) load_all();
   plans_ = PlanTable::create(this);
 }
 
 Dispatcher::~Dispatcher() { plans_->close(); }
 
-std::vector<Winner> Dispatcher::take_winners() {
-  if (!source_.bundle)
-    return Store::open(source_.database, StoreMode::read_only).winners(target_.arch);
-  std::vector<BundleWinner> found = source_.bundle->winners(target_.arch);
-  std::vector<Winner> winners;
-  winners.reserve(found.size());
-  winner_codes_.reserve(found.size());
-  for (BundleWinner& one : found) {
-    winner_codes_.push_back({code_of(one.decode_key), code_of(one.reduce_key)});
-    winners.push_back(std::move(one.winner));
-  }
+WinnerRows Dispatcher::take_winners() const {
+  if (source_.bundle) return source_.bundle->winner_rows(target_.arch);
+  const std::vector<Winner> winners =
+      Store::open(source_.database, StoreMode::read_only).winners(target_.arch);
+  return winner_rows(target_.arch, winners);
+}
+
+// Leaves the winners of the one variant.
+void Dispatcher::choose_variant(WinnerRows& winners) const {
+  std::set<std::string> keys;
+  std::erase_if(winners.rows, [&](const WinnerRows::Row& row) {
+    const std::string& key = winners.variants[static_cast<std::size_t>(row.variant)].key;
+    const bool chosen = key.starts_with(settings_.variant);
+    if (chosen) keys.insert(key);
+    return !chosen;
+  });
+  if (settings_.variant == "fallback" || keys.size() == 1) return;
+  throw Error(ErrorKind::usage,
+              fmt::format("variant '{}' is forced, and {} winners of {} for {} begin so: {}",
+                          settings_.variant, keys.size(), source_.name, target_.arch,
+                          keys.empty() ? "name one of its winners, or \"fallback\""
+                                       : "write more of the key"));
+}
+
+void Dispatcher::take_codes(const WinnerRows& winners) {
+  for (const std::string& key : winners.codes) codes_.emplace_back().key = key;
+  const auto code_at = [&](int position) {
+    return position < 0 ? nullptr : &codes_[static_cast<std::size_t>(position)];
+  };
+  winner_codes_.reserve(winners.rows.size());
+  for (const WinnerRows::Row& row : winners.rows)
+    winner_codes_.push_back({code_at(row.decode), code_at(row.reduce)});
+
+  const auto code_of = [&](const std::string& key) {
+    const auto found = std::ranges::find(codes_, key, &Code::key);
+    return found == codes_.end() ? nullptr : &*found;
+  };
   const std::vector<BundleFallback> known = source_.bundle->fallbacks(target_.arch);
   for (const Launch& launch : fallback_launches(target_.arch)) {
     const std::string params = variant_params(launch);
@@ -59,35 +86,6 @@ std::vector<Winner> Dispatcher::take_winners() {
                               source_.name, source_.bundle->version()));
     fallback_codes_.push_back({code_of(row->decode_key), code_of(row->reduce_key)});
   }
-  return winners;
-}
-
-// Leaves the winners of the one variant, whose positions stay what they were.
-void Dispatcher::choose_variant(std::vector<Winner>& winners) {
-  std::set<std::string> keys;
-  for (Winner& winner : winners) {
-    if (winner.arch == target_.arch && winner.variant.starts_with(settings_.variant)) {
-      keys.insert(winner.variant);
-    } else {
-      winner.arch.clear();
-    }
-  }
-  if (settings_.variant == "fallback" || keys.size() == 1) return;
-  throw Error(ErrorKind::usage,
-              fmt::format("variant '{}' is forced, and {} winners of {} for {} begin so: {}",
-                          settings_.variant, keys.size(), source_.name, target_.arch,
-                          keys.empty() ? "name one of its winners, or \"fallback\""
-                                       : "write more of the key"));
-}
-
-Dispatcher::Code* Dispatcher::code_of(const std::string& key) {
-  if (key.empty()) return nullptr;
-  Code*& known = code_by_key_[key];
-  if (known == nullptr) {
-    known = &codes_.emplace_back();
-    known->key = key;
-  }
-  return known;
 }
 
 const Dispatcher::Codes& Dispatcher::codes_of(const Query& query,
@@ -124,11 +122,8 @@ Answer Dispatcher::decide(const Query& query) const noexcept {
   return settings_.variant.empty() ? table_->lookup(query, rule_) : table_->force(query);
 }
 
-const Plan* Dispatcher::plan(const Query& asked, bool has_sink, bool wants_lse) {
-  const PlanKey key = plan_key(asked, has_sink, wants_lse);
-  // What is in the table was checked when it came there.
-  if (packs(asked))
-    if (const Plan* known = plans_->find(key)) return known;
+const Plan* Dispatcher::make_plan(const Query& asked, const PlanKey& key, bool has_sink,
+                                  bool wants_lse) {
   if (const char* why = unlaunchable(asked)) throw Error(ErrorKind::usage, why);
   if (!packs(asked))
     if (const Plan* known = plans_->find(key)) return known;

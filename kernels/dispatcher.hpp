@@ -9,7 +9,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "db/bundle.hpp"
@@ -65,7 +64,13 @@ class Dispatcher {
 
   // Makes the plan where there is none. Throws Error{usage} for a query out of range and for one
   // plan too many, Error{database} or Error{device} where its code cannot be loaded.
-  const Plan* plan(const Query& query, bool has_sink, bool wants_lse);
+  const Plan* plan(const Query& query, bool has_sink, bool wants_lse) {
+    const PlanKey key = plan_key(query, has_sink, wants_lse);
+    // What is in the table was checked when it came there.
+    if (packs(query))
+      if (const Plan* known = plans_->find(key)) return known;
+    return make_plan(query, key, has_sink, wants_lse);
+  }
   // Loads what was not loaded yet.
   void load_all();
 
@@ -89,11 +94,12 @@ class Dispatcher {
     Code* reduce;  // null: none
   };
 
-  std::vector<Winner> take_winners();
-  void choose_variant(std::vector<Winner>& winners);
-  Code* code_of(const std::string& key);
+  WinnerRows take_winners() const;
+  void choose_variant(WinnerRows& winners) const;
+  void take_codes(const WinnerRows& winners);
   const Codes& codes_of(const Query& query, const Answer& answer) const noexcept;
   void* load(Code* code, int dynamic_lds);
+  const Plan* make_plan(const Query& query, const PlanKey& key, bool has_sink, bool wants_lse);
   Answer decide(const Query& query) const noexcept;
   void log_decision(const Plan& plan) const;
 
@@ -102,7 +108,6 @@ class Dispatcher {
   DispatchSettings settings_;
   LookupRule rule_;
   std::deque<Code> codes_;
-  std::unordered_map<std::string, Code*> code_by_key_;
   std::vector<Codes> winner_codes_;    // by Answer::winner
   std::vector<Codes> fallback_codes_;  // by fallback_index()
   std::optional<DispatchTable> table_;

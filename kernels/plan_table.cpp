@@ -10,30 +10,6 @@
 #include "db/error.hpp"
 
 namespace mla {
-namespace {
-
-std::uint64_t word(int low, int high) {
-  return static_cast<std::uint32_t>(low) | std::uint64_t{static_cast<std::uint32_t>(high)} << 32;
-}
-
-std::uint32_t hash(const PlanKey& key) {
-  // Odd constants of no meaning; the high bits of a product depend on all of its factors'.
-  std::uint64_t h = key.words[0] * 0x9E3779B97F4A7C15u;
-  h = (h ^ h >> 32 ^ key.words[1]) * 0xC2B2AE3D27D4EB4Fu;
-  h = (h ^ h >> 32 ^ key.words[2]) * 0x165667B19E3779F9u;
-  return static_cast<std::uint32_t>(h >> 32);
-}
-
-}  // namespace
-
-PlanKey plan_key(const Query& query, bool has_sink, bool wants_lse) noexcept {
-  const bool main = query.main_len > 0, extra = query.extra_len > 0;
-  const int rest = query.heads << 8 | (main ? static_cast<int>(query.main_format) << 4 : 0) |
-                   (extra ? static_cast<int>(query.extra_format) << 2 : 0) |
-                   static_cast<int>(has_sink) << 1 | static_cast<int>(wants_lse);
-  return {{word(query.tokens, query.main_len), word(query.extra_len, main ? query.main_page : 0),
-           word(extra ? query.extra_page : 0, rest)}};
-}
 
 PlanTable* PlanTable::create(Dispatcher* owner) {
   void* memory = ::mmap(nullptr, sizeof(PlanTable), PROT_READ | PROT_WRITE,
@@ -52,13 +28,6 @@ PlanTable* PlanTable::create(Dispatcher* owner) {
 void PlanTable::close() noexcept {
   ::madvise(this, sizeof(PlanTable), MADV_DONTNEED);
   ::mprotect(this, sizeof(PlanTable), PROT_READ);
-}
-
-const Plan* PlanTable::find(const PlanKey& key) const noexcept {
-  for (std::uint32_t at = hash(key);; ++at) {
-    const Plan* plan = slots_[at % kSlots].load(std::memory_order_acquire);
-    if (plan == nullptr || plan->key == key) return plan;
-  }
 }
 
 const Plan* PlanTable::insert(const Plan& plan, bool& inserted) noexcept {

@@ -15,7 +15,17 @@ struct PlanKey {
   std::uint64_t words[3];
   friend bool operator==(const PlanKey&, const PlanKey&) = default;
 };
-PlanKey plan_key(const Query& query, bool has_sink, bool wants_lse) noexcept;
+inline PlanKey plan_key(const Query& query, bool has_sink, bool wants_lse) noexcept {
+  const auto word = [](int low, int high) {
+    return static_cast<std::uint32_t>(low) | std::uint64_t{static_cast<std::uint32_t>(high)} << 32;
+  };
+  const bool main = query.main_len > 0, extra = query.extra_len > 0;
+  const int rest = query.heads << 8 | (main ? static_cast<int>(query.main_format) << 4 : 0) |
+                   (extra ? static_cast<int>(query.extra_format) << 2 : 0) |
+                   static_cast<int>(has_sink) << 1 | static_cast<int>(wants_lse);
+  return {{word(query.tokens, query.main_len), word(query.extra_len, main ? query.main_page : 0),
+           word(extra ? query.extra_page : 0, rest)}};
+}
 // Whether no other query has this key, though nobody has checked it yet: heads and formats share a
 // word.
 inline bool packs(const Query& q) noexcept {
@@ -54,7 +64,13 @@ class PlanTable {
   // Gives the memory back, but not the addresses.
   void close() noexcept;
 
-  const Plan* find(const PlanKey& key) const noexcept;
+  // Here, as plan_key() is, because a serving engine asks at every launch.
+  const Plan* find(const PlanKey& key) const noexcept {
+    for (std::uint32_t at = hash(key);; ++at) {
+      const Plan* plan = slots_[at % kSlots].load(std::memory_order_acquire);
+      if (plan == nullptr || plan->key == key) return plan;
+    }
+  }
   // The plan of that key that is in the table now; null where the table is full.
   const Plan* insert(const Plan& plan, bool& inserted) noexcept;
   std::uint32_t size() const noexcept { return size_.load(std::memory_order_relaxed); }
@@ -62,6 +78,13 @@ class PlanTable {
  private:
   static constexpr std::uint32_t kSlots = 2 * kMostPlans;
   PlanTable() = default;
+  static std::uint32_t hash(const PlanKey& key) noexcept {
+    // Odd constants of no meaning; the high bits of a product depend on all of its factors'.
+    std::uint64_t h = key.words[0] * 0x9E3779B97F4A7C15u;
+    h = (h ^ h >> 32 ^ key.words[1]) * 0xC2B2AE3D27D4EB4Fu;
+    h = (h ^ h >> 32 ^ key.words[2]) * 0x165667B19E3779F9u;
+    return static_cast<std::uint32_t>(h >> 32);
+  }
 
   std::uint32_t alive_;
   Dispatcher* owner_;

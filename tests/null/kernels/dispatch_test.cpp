@@ -94,7 +94,7 @@ TEST(Dispatch, NeverCrossesArchitectures) {
 }
 
 TEST(Dispatch, RefusesAnArchWithoutKernels) {
-  EXPECT_THAT(test::error_of(ErrorKind::usage, [] { DispatchTable("gfx1100", {}); }),
+  EXPECT_THAT(test::error_of(ErrorKind::usage, [] { DispatchTable("gfx1100", WinnerRows()); }),
               HasSubstr("gfx950, gfx942"));
 }
 
@@ -197,7 +197,7 @@ TEST(Dispatch, UsesAForcedWinnerHoweverFar) {
   const Answer far = table.force(query(128, 4096, 128, 0));
   EXPECT_EQ(far.grade, MatchGrade::nearest);
   EXPECT_EQ(far.splits, 1) << "of the query's own scopes";
-  EXPECT_EQ(DispatchTable("gfx950", {}).force(kServed).grade, MatchGrade::fallback);
+  EXPECT_EQ(DispatchTable("gfx950", WinnerRows()).force(kServed).grade, MatchGrade::fallback);
 }
 
 Splits fitted(Splits own, const Query& tuned, const Query& asked) {
@@ -284,7 +284,7 @@ TEST(Dispatch, ReadsNoPageOfAnAbsentScope) {
 }
 
 TEST(Dispatch, FallsBackToSomethingThatTheKernelsTake) {
-  const DispatchTable table("gfx950", {});
+  const DispatchTable table("gfx950", WinnerRows());
   for (int tokens : {1, 3, 64, 100000}) {
     for (int length : {0, 1, 100, 5000}) {
       const Query q = query(128, tokens, length, length);
