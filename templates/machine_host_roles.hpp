@@ -15,12 +15,5 @@ MLA_DEVICE void score_filled(StripScores<c>& s, LdsPtr queries, LdsPtr tile, int
 // What becomes of scores where keys were shrunk, which they are not here.
 template <Config c>
 MLA_DEVICE void take_lifts(StripScores<c>&, LdsPtr /*lifts*/, int /*strip*/) {}
-// The wave weighs all heads of its strip.
-template <Config c>
-MLA_DEVICE void own_scores(const StripScores<c>& s, OwnScores<c>& own) {
-  for (int r = 0; r < c.mfma; ++r) {
-    for (int h = 0; h < c.block_h; ++h) own.v[r][h] = s.v[r][h];
-  }
-}
 
 }  // namespace mla

@@ -39,10 +39,5 @@ MLA_DEVICE void take_lifts(StripScores<c>& s, LdsPtr lifts, int strip) {
   if (!any_lane(s.lift.both != 0)) return;
   MLA_UNROLL for (int i = 0; i < c.block_h / 2; ++i) s.v[i] *= power_of_2(s.lift.of(i / 2 % 2));
 }
-template <Config c>
-MLA_DEVICE void own_scores(const StripScores<c>& s, OwnScores<c>& own) {
-  own.lift = s.lift;
-  MLA_UNROLL for (int i = 0; i < c.block_h / 2; ++i) own.v[i] = s.v[i];
-}
 
 }  // namespace mla

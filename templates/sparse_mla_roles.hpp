@@ -79,7 +79,7 @@ MLA_DEVICE void score_tile(OwnScores<c>& scores, OwnHeads<c>& largest, LdsPtr qu
   StripScores<c> scored;
   score_filled<c>(scored, queries, tile, wave);
   take_lifts<c>(scored, lifts, wave);
-  own_scores<c>(scored, scores);
+  receive_scores<c>(tile, scored, scores, wave, 0);  // nobody shares the strip
   lift<c>(scores, scale);
   mask<c>(scores, read_mask(keys + 4 * wave));
   MLA_UNROLL for (float& x : largest.v) x = -infinity();
