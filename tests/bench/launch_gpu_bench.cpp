@@ -94,7 +94,9 @@ void BM_LaunchOnGpu(benchmark::State& state) try {
 } catch (const Error& error) {
   state.SkipWithError(error.what());
 }
-BENCHMARK(BM_LaunchOnGpu)->Arg(0)->Arg(1)->UseManualTime();
+// An iteration is kLaunches of them and a wait: left to the time that one takes, there would be
+// a hundred thousand.
+BENCHMARK(BM_LaunchOnGpu)->Arg(0)->Arg(1)->UseManualTime()->Iterations(100);
 
 }  // namespace
 }  // namespace mla
