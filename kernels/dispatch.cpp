@@ -62,8 +62,8 @@ const char* unlaunchable(const Query& q) noexcept {
 }
 
 std::int64_t workspace_bytes(const Launch& launch, const Query& query) noexcept {
-  const int splits = total_splits(launch.splits, query.extra_len > 0);
-  return workspace_floats(query.tokens, query.heads, splits) *
+  const int left = partials(launch.config, launch.splits, query.extra_len > 0);
+  return workspace_floats(query.tokens, query.heads, left) *
          static_cast<std::int64_t>(sizeof(float));
 }
 
@@ -158,12 +158,13 @@ Answer DispatchTable::answer(const Query& query, const Launch& launch) const noe
   Answer answer;
   answer.launch = launch;
   answer.splits = total_splits(launch.splits, has_extra);
+  answer.partials = partials(launch.config, launch.splits, has_extra);
   answer.workspace_bytes = mla::workspace_bytes(launch, query);
   answer.decode_grid =
       decode_grid(launch.config, launch.splits, query.tokens, query.heads, has_extra);
   answer.decode_block = static_cast<unsigned>(threads(launch.config, lanes_));
   answer.decode_dynamic_lds = dynamic_lds_bytes(arch_, launch.config);
-  if (answer.splits > 1) {
+  if (answer.partials > 1) {
     answer.reduce_grid = reduce_grid(launch.reduce, query.tokens, query.heads);
     answer.reduce_block = static_cast<unsigned>(threads(launch.reduce, lanes_));
   }
@@ -175,7 +176,7 @@ Answer DispatchTable::answer(const Query& query, const Row& row, bool fits) cons
   Launch launch = tuned;
   if (fits && row.shape != query) launch.splits = fit_splits(tuned, row.shape, query, units_);
   const bool borrows =
-      total_splits(launch.splits, query.extra_len > 0) > 1 && !may_split(tuned.splits);
+      partials(launch.config, launch.splits, query.extra_len > 0) > 1 && !may_reduce(tuned);
   if (borrows) launch.reduce = fallbacks_.back().launch.reduce;
   Answer answer = this->answer(query, launch);
   answer.borrows_reduce = borrows;

@@ -54,7 +54,8 @@ struct Answer {
   double median_us = 0;           // for tuned_for, not for the query; 0 without evidence
   Query tuned_for = {};
   Launch launch = {};  // the variant's; with a near shape's winner in splits of its own
-  int splits = 0;      // above 1: sparse_mla_reduce follows sparse_mla_decode
+  int splits = 0;
+  int partials = 0;  // above 1: sparse_mla_reduce follows sparse_mla_decode
   std::int64_t workspace_bytes = 0;
   Dim3 decode_grid = {};
   unsigned decode_block = 0;   // threads, in x
@@ -65,7 +66,7 @@ struct Answer {
 };
 
 // Whether some problem makes this launch leave partial results, so that it needs a reduce kernel.
-bool may_split(const Splits&) noexcept;
+bool may_reduce(const Launch&) noexcept;
 
 // Launches follow from the query and the launch parameters alone, so a caller can size its
 // workspace before anything runs.
@@ -125,6 +126,7 @@ struct LookupRule {
 //               no more than it had
 //   tiles       each split as many as come of that, rounded up; then the fewest splits with so many
 //   scopes      apart where the winner kept them apart and that makes no split longer; else joint
+//   cluster     the next multiple of the winner's, joint
 //   reduce      the winner's own kernel; the fallback's where the winner's splits leave nothing to
 //               reduce whatever the shape, so that no bundle has one for it
 //

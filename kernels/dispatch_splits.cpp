@@ -23,8 +23,9 @@ struct Work {
 
 }  // namespace
 
-bool may_split(const Splits& splits) noexcept {
-  return total_splits(splits, false) > 1 || total_splits(splits, true) > 1;
+bool may_reduce(const Launch& launch) noexcept {
+  return partials(launch.config, launch.splits, false) > 1 ||
+         partials(launch.config, launch.splits, true) > 1;
 }
 
 Splits fit_splits(const Launch& launch, const Query& tuned, const Query& query,
@@ -38,9 +39,12 @@ Splits fit_splits(const Launch& launch, const Query& tuned, const Query& query,
       std::max<std::int64_t>(was.workgroups * splits, splits > 1 ? units : 0);
   const std::int64_t most =
       std::clamp<std::int64_t>(wanted / is.workgroups, 1, std::max<std::int64_t>(is.tiles(), 1));
-  if (most == 1) return splits == 1 ? s : Splits{0, 1, SplitMap::contiguous};
+  if (most == 1 && launch.config.cluster == 1)
+    return splits == 1 ? s : Splits{0, 1, SplitMap::contiguous};
   const std::int64_t each = ceil_div(is.tiles(), most);
   const auto shares = [&](std::int64_t tiles) { return static_cast<int>(ceil_div(tiles, each)); };
+  if (const int cluster = launch.config.cluster; cluster > 1)
+    return {0, static_cast<int>(ceil_div(shares(is.tiles()), cluster)) * cluster, s.split_map};
   const int main = shares(is.main_tiles), extra = shares(is.extra_tiles);
   if (s.split_main > 0 && main > 0 && extra > 0 && main + extra <= most)
     return {main, extra, s.split_map};

@@ -78,7 +78,7 @@ void GpuTiming::launch_once(const Candidate& candidate, const GpuInputs::Set& se
   candidate.decode.launch(
       decode_grid(launch.config, launch.splits, problem_.tokens, problem_.heads, has_extra),
       threads(launch.config, gpu_.lanes()), &decode);
-  if (candidate.splits == 1) return;
+  if (candidate.partials == 1) return;
   ReduceArgs reduce{};
   reduce.workspace = candidate.workspace;
   reduce.sink = decode.sink;
@@ -89,7 +89,7 @@ void GpuTiming::launch_once(const Candidate& candidate, const GpuInputs::Set& se
   reduce.lse_token_stride = decode.lse_token_stride;
   reduce.tokens = problem_.tokens;
   reduce.heads = problem_.heads;
-  reduce.splits = candidate.splits;
+  reduce.splits = candidate.partials;
   candidate.reduce.launch(reduce_grid(launch.reduce, problem_.tokens, problem_.heads),
                           threads(launch.reduce, gpu_.lanes()), &reduce);
 }
@@ -121,20 +121,20 @@ void GpuTiming::add(int number, const std::string& decode, const std::string& re
   candidates_.erase(number);
   Candidate candidate;
   candidate.launch = launch;
-  candidate.splits = total_splits(launch.splits, problem_.extra_len > 0);
-  if (candidate.splits < 1) {
+  candidate.partials = partials(launch.config, launch.splits, problem_.extra_len > 0);
+  if (candidate.partials < 1) {
     throw GpuError(Verdict::launch_failed, false, "no split takes any scope");
   }
   candidate.decode = GpuKernel(gpu_, decode, dynamic_lds_bytes(gpu_.device().arch, launch.config));
-  if (candidate.splits > 1) {
+  if (candidate.partials > 1) {
     if (reduce.empty()) {
       throw GpuError(Verdict::launch_failed, false,
-                     fmt::format("{} splits, but no reduce kernel", candidate.splits));
+                     fmt::format("{} splits, but no reduce kernel", candidate.partials));
     }
     candidate.reduce = GpuKernel(gpu_, reduce, 0);
     candidate.workspace =
         workspace(sizeof(float) * static_cast<std::size_t>(workspace_floats(
-                                      problem_.tokens, problem_.heads, candidate.splits)));
+                                      problem_.tokens, problem_.heads, candidate.partials)));
   }
 
   reply.max_error = reply.cosine_gap = 0;

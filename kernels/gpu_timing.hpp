@@ -41,7 +41,7 @@ class GpuTiming {
     GpuKernel decode;
     GpuKernel reduce;
     Launch launch{};
-    int splits = 1;
+    int partials = 1;
     float* workspace = nullptr;
     double launch_us = 0;  // roughly
     GpuGraph graph;        // none while `launches` is 0

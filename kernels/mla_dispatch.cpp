@@ -114,7 +114,7 @@ mla_plan_info info_of(const Plan& plan) noexcept {
   to.workspace_bytes = from.workspace_bytes;
   to.release_differs = plan.owner->is_other_release(from.rocm) ? 1 : 0;
   to.has_code = plan.decode != nullptr ? 1 : 0;
-  to.kernel_count = from.splits > 1 ? 2 : 1;
+  to.kernel_count = from.partials > 1 ? 2 : 1;
   to.splits = from.splits;
   to.split_main = from.launch.splits.split_main;
   to.split_extra = from.launch.splits.split_extra;

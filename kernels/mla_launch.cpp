@@ -102,14 +102,14 @@ ReduceArgs reduce_args(const Plan& plan, const mla_launch_args& args,
           .lse_token_stride = args.lse_token_stride,
           .tokens = args.tokens,
           .heads = args.heads,
-          .splits = plan.answer.splits,
+          .splits = plan.answer.partials,
           .reserved = 0};
 }
 
 mla_status launch(const Plan& plan, const mla_launch_args& args, float* workspace,
                   void* stream) noexcept {
   const Answer& answer = plan.answer;
-  const bool reduces = answer.splits > 1;
+  const bool reduces = answer.partials > 1;
   DecodeArgs decode = decode_args(plan, args, reduces ? workspace : nullptr);
   ReduceArgs reduce = reduce_args(plan, args, workspace);
   const auto tokens = static_cast<unsigned>(args.tokens);
@@ -154,7 +154,7 @@ extern "C" mla_status mla_launch(const mla_launch_plan* handle, const mla_launch
                 "export --out`), or was opened without a device");
   if (const char* why = trouble(plan, *args)) return fail(MLA_ERROR_USAGE, why);
   if (args->tokens == 0) return MLA_OK;
-  const long long needed = workspace_floats(args->tokens, args->heads, plan.answer.splits) *
+  const long long needed = workspace_floats(args->tokens, args->heads, plan.answer.partials) *
                            static_cast<long long>(sizeof(float));
   if (needed > 0 && (workspace == nullptr || workspace_bytes < static_cast<std::size_t>(needed)))
     return fail_with(MLA_ERROR_USAGE, "the workspace is too small: this launch needs %lld bytes",

@@ -27,7 +27,8 @@ constexpr Enumerator kSplitMap[] = {entry("contiguous", SplitMap::contiguous),
 constexpr Enumerator kDequantise[] = {entry("at_store", Dequantise::at_store),
                                       entry("at_use", Dequantise::at_use)};
 constexpr Enumerator kLoadPath[] = {entry("registers", LoadPath::registers),
-                                    entry("direct", LoadPath::direct)};
+                                    entry("direct", LoadPath::direct),
+                                    entry("bulk", LoadPath::bulk)};
 constexpr Enumerator kLdsLayout[] = {entry("linear", LdsLayout::linear),
                                      entry("padded", LdsLayout::padded),
                                      entry("swizzled", LdsLayout::swizzled)};
@@ -81,8 +82,9 @@ void read_field(const nlohmann::json& value, const std::string& name, auto& fiel
   refuse(fmt::format("'{}' is {}, which is no {}", name, value.dump(), type->name));
 }
 
-// What stands before each value in what variant_params() writes, in the order of the text, and
-// where each field, in the order of for_each_field, lies there.
+// What stands before each value in what variant_params() writes of a variant without younger
+// fields, in the order of the text, and where each field, in the order of for_each_field, lies
+// there.
 struct Layout {
   std::vector<std::string> labels;
   std::vector<std::size_t> places;
@@ -93,6 +95,7 @@ Layout canonical_layout() {
   Launch any{};
   for_each_field(any, [&](const std::string& name, auto) { names.push_back(name); });
   std::vector<std::string> sorted = names;
+  std::erase_if(sorted, [](const std::string& name) { return value_before(name).has_value(); });
   std::ranges::sort(sorted);
   Layout layout;
   for (const std::string& name : sorted)
@@ -141,7 +144,8 @@ bool read_canonical(std::string_view text, Launch& launch) {
   bool good = true;
   auto place = layout.places.begin();
   const auto read = [&](const char*, auto& field) {
-    good = good && read_plain(values[*place++], field);
+    const std::size_t at = *place++;
+    if (at < layout.labels.size()) good = good && read_plain(values[at], field);
   };
   for_each_config_field(launch.config, read);
   for_each_splits_field(launch.splits, read);
@@ -174,9 +178,15 @@ const Enumeration* enumeration_of(LdsLayout) { return &kEnumerations[4]; }
 const Enumeration* enumeration_of(QueryIn) { return &kEnumerations[5]; }
 const Enumeration* enumeration_of(ValueRead) { return &kEnumerations[6]; }
 
+std::optional<int> value_before(std::string_view parameter) {
+  if (parameter == "cluster") return 1;
+  return {};
+}
+
 std::string variant_params(const Launch& launch) {
   nlohmann::json params = nlohmann::json::object();  // a std::map underneath: its keys are sorted
   for_each_field(launch, [&](const std::string& name, auto field) {
+    if (value_before(name) == static_cast<int>(field)) return;
     if (const Enumeration* type = enumeration_of(field))
       params[name] = enumerator_name(*type, static_cast<int>(field));
     else
@@ -195,6 +205,7 @@ Launch variant_launch(std::string_view text) {
   for_each_field(launch, [&](const std::string& name, auto& field) {
     known.insert(name);
     const auto found = params.find(name);
+    if (found == params.end() && value_before(name)) return;  // which `launch` has
     if (found == params.end()) refuse("'" + name + "' is missing");
     read_field(*found, name, field);
   });

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -60,8 +61,9 @@ void for_each_config_field(C& c, F&& f) {
   f("waves_per_eu", c.waves_per_eu);
   f("unroll", c.unroll);
   f("rescale_threshold", c.rescale_threshold);
+  f("cluster", c.cluster);
 }
-static_assert(sizeof(Config) == 16 * sizeof(int), "list the new field of Config above");
+static_assert(sizeof(Config) == 17 * sizeof(int), "list the new field of Config above");
 
 template <class S, class F>
 void for_each_splits_field(S& s, F&& f) {
@@ -78,7 +80,12 @@ void for_each_reduce_field(R& r, F&& f) {
 }
 static_assert(sizeof(ReduceConfig) == 2 * sizeof(int), "list the new field of ReduceConfig above");
 
-// Canonical JSON of a variant: keys sorted, no spaces.
+// What a parameter is where JSON leaves it out: what every variant did before there was such a
+// parameter. None for those that are never left out.
+std::optional<int> value_before(std::string_view parameter);
+
+// Canonical JSON of a variant: keys sorted, no spaces. A parameter with its value_before() is left
+// out, so that variants keep the ids they are stored under.
 std::string variant_params(const Launch& launch);
 
 // The inverse. Throws Error{database} naming the key for text that is no JSON object, an unknown or

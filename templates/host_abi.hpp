@@ -16,8 +16,10 @@
 
 namespace mla::host {
 
-// Places at which waves can meet: one is for all of them, the others for some.
-constexpr int kMeetingPlaces = 2;
+// Places at which waves can meet: one is for all of them, the others for some: the multipliers,
+// those who work on tiles, and with LoadPath::bulk two waves at each buffer.
+constexpr int kMultipliersPlace = 1, kTilePlace = 2, kFirstBufferPlace = 3;
+constexpr int kMeetingPlaces = kFirstBufferPlace + 8;
 
 // What hardware registers and LDS are on a GPU.
 struct Wave {

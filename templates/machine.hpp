@@ -27,13 +27,14 @@
 //
 // The host's spelling (machine_host.hpp) keeps each whole tile in plain arrays, and is the
 // specification of the others. MLA_HAS_WEIGHTS: the machine spells the verbs of WaveSplit::weights,
-// blocks and roles.
+// blocks and roles; MLA_HAS_CLUSTERS: that of Config::cluster.
 
 #if defined(__AMDGCN__) || defined(__HIP_DEVICE_COMPILE__)
 #include "machine_gfx9_products.hpp"
 #elif defined(__CUDACC__) || defined(__CUDACC_RTC__)
 #include "machine_sm90_roles.hpp"
 #define MLA_HAS_WEIGHTS
+#define MLA_HAS_CLUSTERS
 #else
 #include "machine_host_roles.hpp"
 #define MLA_HAS_WEIGHTS

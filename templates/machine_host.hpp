@@ -135,8 +135,8 @@ constexpr bool kScalesStaged = c.load_path == LoadPath::direct && !weighs_by_key
 
 template <Config c>
 struct RawStrip {
-  unsigned char rows[c.mfma][kRowBytes];
-  unsigned char scales[c.mfma][kScaleBytes];
+  unsigned char rows[gathered_rows(c)][kRowBytes];
+  unsigned char scales[gathered_rows(c)][kScaleBytes];
   unsigned keys;
   Fp8Format format;
   LdsPtr staged;
@@ -259,7 +259,7 @@ template <Config c>
 MLA_DEVICE KeyFragment<c> dequantise(const RawStrip<c>& raw, int first_group, int u) {
   const int g = first_group + u;
   KeyFragment<c> k;
-  for (int r = 0; r < c.mfma; ++r) {
+  for (int r = 0; r < gathered_rows(c); ++r) {
     const float scale = g == kGroups - 1 ? 1.0f : from_ue8m0(raw.scales[r][g]);
     for (int i = 0; i < kGroupDim; ++i)
       k.v[r][i] = round_to_bf16(raw_element(raw, r, g * kGroupDim + i) * scale);
@@ -273,7 +273,7 @@ MLA_DEVICE unsigned char* tile_at(LdsPtr tile, int row, int column) {
 template <Config c>
 MLA_DEVICE void store_keys(LdsPtr tile, int row0, int column, bool /*rope*/,
                            const KeyFragment<c>& k) {
-  for (int r = 0; r < c.mfma; ++r) {
+  for (int r = 0; r < gathered_rows(c); ++r) {
     for (int i = 0; i < kGroupDim; ++i)
       write_as(tile_at<c>(tile, row0 + r, column + i), to_bf16(k.v[r][i]));
   }

@@ -6,15 +6,14 @@
 
 namespace mla {
 
-// Groups `first_group` and on of a strip into the tile, by the wave that gathered them. Returns
-// whether keys were shrunk, `lifts` then saying each key's.
+// Groups `first_group` and on of a strip's rows into the tile from row0 on, by the wave that
+// gathered them. Returns whether keys were shrunk, `lifts` then saying each key's.
 template <Config c>
-MLA_DEVICE bool fill_tile(LdsPtr tile, RawStrip<c>& raw, int strip, int first_group,
+MLA_DEVICE bool fill_tile(LdsPtr tile, RawStrip<c>& raw, int row0, int first_group,
                           LdsPtr /*lifts*/) {
   for (int u = 0; u < gathered_groups(c); ++u) {
     const int g = first_group + u;
-    store_keys<c>(tile, strip * c.mfma, g * kGroupDim, g == kGroups - 1,
-                  dequantise<c>(raw, first_group, u));
+    store_keys<c>(tile, row0, g * kGroupDim, g == kGroups - 1, dequantise<c>(raw, first_group, u));
   }
   return false;
 }

@@ -43,7 +43,7 @@ MLA_DEVICE void publish_to_matrix_unit() {}
 template <Config c>
 MLA_DEVICE void group_barrier() {
   if constexpr (c.wave_split == WaveSplit::roles) {
-    mla_host_wave->meet(mla_host_wave, 1, kMultipliers);
+    mla_host_wave->meet(mla_host_wave, host::kMultipliersPlace, kMultipliers);
   } else {
     barrier();
   }

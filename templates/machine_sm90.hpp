@@ -11,6 +11,7 @@
 #define MLA_ROLLED _Pragma("unroll 1")
 #define MLA_KERNEL(config) \
   __global__ __launch_bounds__(::mla::threads(config, 32), ::mla::workgroups_per_sm(config))
+#define MLA_CLUSTER_KERNEL(config) MLA_KERNEL(config) __cluster_dims__(1, 1, (config).cluster)
 
 namespace mla {
 

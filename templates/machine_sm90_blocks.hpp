@@ -8,7 +8,7 @@
 // all four operands in LDS, in groups of 64 columns, 128 bytes a row, in the 128-byte swizzle. What
 // comes out lies over a warp's lanes as with mma.sync, heads being its 16 rows.
 
-#include "machine_sm90_output.hpp"
+#include "machine_sm90_cluster.hpp"
 
 namespace mla {
 
@@ -24,16 +24,15 @@ struct BlockShape {
   static constexpr int kKeys = c.block_k / kTeams;  // that a team scores
 };
 
-// Group `first_group + u` of a strip into the tile, columns in their own order.
+// Group `first_group + u` of a strip into the tile from row0 on, columns in their own order.
 template <Config c>
-MLA_DEVICE void fill_group(LdsPtr tile, int strip, int first_group, int u,
-                           const KeyFragment<c>& k) {
+MLA_DEVICE void fill_group(LdsPtr tile, int row0, int first_group, int u, const KeyFragment<c>& k) {
   const int lane = here(lane_id()), row = lane / 4, part = lane % 4;
   const LdsPtr to =
-      tile + static_cast<unsigned>((strip * 16 + row) * 128 + (first_group + u) * c.block_k * 128);
+      tile + static_cast<unsigned>((row0 + row) * 128 + (first_group + u) * c.block_k * 128);
   const bool rope = is_rope<c>(first_group, u);
   const int low = rope ? part : 2 * part, high = rope ? part + 4 : 2 * part + 1;
-  MLA_UNROLL for (int r = 0; r < 2; ++r) {
+  MLA_UNROLL for (int r = 0; r < Shape<c>::kRows; ++r) {
     const uint2(&s)[4] = k.steps[r];
     const LdsPtr key = to + static_cast<unsigned>(r * 1024);
     lds_write(key + static_cast<unsigned>((low ^ row) * 16), uint4{s[0].x, s[0].y, s[1].x, s[1].y});
@@ -43,34 +42,34 @@ MLA_DEVICE void fill_group(LdsPtr tile, int strip, int first_group, int u,
 }
 // The strip's groups into the tile whatever they hold but NaN; returns each key's lift.
 template <Config c>
-MLA_DEVICE Lifts fill_with_care(LdsPtr tile, RawStrip<c>& raw, int strip, int first_group) {
+MLA_DEVICE Lifts fill_with_care(LdsPtr tile, RawStrip<c>& raw, int row0, int first_group) {
   Lifts lift;
   const Care care = take_care<c>(raw, lift);
   constexpr int kLast = gathered_groups(c) - 1;
   MLA_ROLLED for (int u = 0; u < kLast; ++u) fill_group<c>(
-      tile, strip, first_group, u, prepare_with_care<c, false>(raw, care, lift, first_group, u));
-  fill_group<c>(tile, strip, first_group, kLast,
+      tile, row0, first_group, u, prepare_with_care<c, false>(raw, care, lift, first_group, u));
+  fill_group<c>(tile, row0, first_group, kLast,
                 prepare_with_care<c, true>(raw, care, lift, first_group, kLast));
   return lift;
 }
 template <Config c>
-MLA_DEVICE void write_lifts(LdsPtr lifts, int strip, const Lifts& lift) {
+MLA_DEVICE void write_lifts(LdsPtr lifts, int row0, const Lifts& lift) {
   if (lane_part() != 0) return;
-  MLA_UNROLL for (int r = 0; r < 2; ++r)
-      lds_write(lifts + static_cast<unsigned>((strip * 16 + lane_row() + 8 * r) * 4), lift.of(r));
+  MLA_UNROLL for (int r = 0; r < Shape<c>::kRows; ++r)
+      lds_write(lifts + static_cast<unsigned>((row0 + lane_row() + 8 * r) * 4), lift.of(r));
 }
 // The strip's groups into the tile, and each key's lift; whether any is not 0.
 template <Config c>
-MLA_DEVICE bool fill_tile(LdsPtr tile, RawStrip<c>& raw, int strip, int first_group, LdsPtr lifts) {
+MLA_DEVICE bool fill_tile(LdsPtr tile, RawStrip<c>& raw, int row0, int first_group, LdsPtr lifts) {
   Lifts lift;
   if (raw.large || raw.format != Fp8Format::ocp) {
-    lift = fill_with_care<c>(tile, raw, strip, first_group);
+    lift = fill_with_care<c>(tile, raw, row0, first_group);
   } else {
     MLA_UNROLL for (int u = 0; u < gathered_groups(c); ++u)
-        fill_group<c>(tile, strip, first_group, u,
+        fill_group<c>(tile, row0, first_group, u,
                       prepare_keys<c>(raw, take_words<c>(raw, first_group, u), first_group, u));
   }
-  if (first_group == 0) write_lifts<c>(lifts, strip, lift);
+  if (first_group == 0) write_lifts<c>(lifts, row0, lift);
   return lift.both != 0;
 }
 // Sets every NaN of the tile to 0.

@@ -13,7 +13,7 @@ MLA_DEVICE KeyFragment<c> prepare_keys(const RawStrip<c>& raw, const GroupWords&
                                        int first_group, int u) {
   const int g = first_group + u;
   KeyFragment<c> k;
-  MLA_UNROLL for (int r = 0; r < 2; ++r) {
+  MLA_UNROLL for (int r = 0; r < Shape<c>::kRows; ++r) {
     const uint4 w = group.v[r][0];
     if (is_rope<c>(first_group, u)) {
       // Times one: what is only moved, the compiler moves as soon as it is loaded, and so waits
@@ -42,7 +42,7 @@ template <Config c>
 MLA_DEVICE Care take_care(RawStrip<c>& raw, Lifts& lifts) {
   Care care;
   lifts = {};
-  MLA_UNROLL for (int r = 0; r < 2; ++r) {
+  MLA_UNROLL for (int r = 0; r < Shape<c>::kRows; ++r) {
     care.bad[r] = nan_scales(raw.scales[r]);
     raw.scales[r] = {raw.scales[r].x ^ care.bad[r].x, raw.scales[r].y ^ care.bad[r].y};
     unsigned largest = 0;
@@ -69,14 +69,14 @@ MLA_DEVICE KeyFragment<c> prepare_with_care(RawStrip<c>& raw, const Care& care, 
   const int g = first_group + u;
   const bool rope = kLast && g == kGroups - 1;
   GroupWords group;
-  MLA_UNROLL for (int r = 0; r < 2; ++r) {
+  MLA_UNROLL for (int r = 0; r < Shape<c>::kRows; ++r) {
     const uint2 bad = care.bad[r];
     const bool bad_group =
         !rope && (__byte_perm(bad.x, bad.y, static_cast<unsigned>(g)) & 255u) != 0;
     MLA_UNROLL for (int i = 0; i < 2; ++i) {
       if (i == 1 && !rope) continue;
       uint4 w;
-      if constexpr (Shape<c>::kDirect) {
+      if constexpr (Shape<c>::kInLds) {
         w = raw_words<c>(raw, u, g, r, i);
       } else {
         w = load_run<c>(raw.rows[r] + g * kGroupDim, i);
@@ -88,7 +88,7 @@ MLA_DEVICE KeyFragment<c> prepare_with_care(RawStrip<c>& raw, const Care& care, 
     }
   }
   KeyFragment<c> k = dequantise_words<c, kLast>(raw, group, g);
-  MLA_UNROLL for (int r = 0; r < 2; ++r) {
+  MLA_UNROLL for (int r = 0; r < Shape<c>::kRows; ++r) {
     const unsigned drop = pack_bf16(power_of_2(-lifts.of(r)), power_of_2(-lifts.of(r)));
     MLA_UNROLL for (uint2& w : k.steps[r]) {
       if (rope) {

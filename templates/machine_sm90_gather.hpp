@@ -29,13 +29,16 @@ struct Shape {
       "sm_90 has nothing to gain from permuting values: choose value_read transposing or strided");
   static constexpr bool kKeysThroughLds = c.wave_split == WaveSplit::heads;
   static constexpr bool kDirect = c.load_path == LoadPath::direct;
+  static constexpr bool kBulk = c.load_path == LoadPath::bulk;
+  static constexpr bool kInLds = kDirect || kBulk;  // where rows wait for their use
   // What the direct path leaves to registers where LDS is short: RoPE, which needs no dequantising,
   // and the scales.
   static constexpr bool kRopeHeld = kDirect && weighs_by_key(c);
   static constexpr int kStagedRow = kRopeHeld ? kNopeDim : kRowBytes;
   // e4m3 bytes a lane takes from a run; direct loads always build 16.
-  static constexpr int kLoad = kDirect ? 16 : c.load_width;
-  static_assert(kDirect || c.load_width >= 8, "sm_90 loads 8 or 16 bytes into registers");
+  static constexpr int kLoad = kInLds ? 16 : c.load_width;
+  static constexpr int kRows = gathered_rows(c) * 4 / kLanes;  // of a strip that a lane has
+  static_assert(kInLds || c.load_width >= 8, "sm_90 loads 8 or 16 bytes into registers");
 };
 
 MLA_DEVICE int lane_row() { return lane_id() / 4; }
@@ -78,20 +81,20 @@ MLA_DEVICE ScopeView open_scope(const CacheScope& scope, int token) {
   return v;
 }
 
-// Rows lane_row() and lane_row() + 8 of a strip. With direct loads the words stay in LDS, where
-// each lane reads only what it copied itself (with kRopeHeld, RoPE's are words[0]); in registers
-// NoPE groups use the first half of `words`.
+// Rows lane_row() and lane_row() + 8 of a strip, or of what the wave gathers of it. With direct
+// loads the words stay in LDS, where each lane reads only what it copied itself (with kRopeHeld,
+// RoPE's are words[0]); in registers NoPE groups use the first half of `words`.
 template <Config c>
 struct RawStrip {
   static constexpr int kUnits = gathered_groups(c);
-  uint4 words[Shape<c>::kDirect ? 1 : kUnits][2][2];
-  uint2 scales[2];    // 7 scale bytes and the pad byte of each row
-  GlobalPtr rows[2];  // where the words came from, for scrub()
-  unsigned keys;      // one bit for each row that is there
-  unsigned nan;       // bit 7 of a byte set: dequantise() met an OCP NaN
-  bool large;         // some scale of the strip is_large(); where keys become f16, far_scales()
-  Fp8Format format;   // the same for the whole strip
-  LdsPtr staged;      // where direct loads put the strip
+  uint4 words[Shape<c>::kInLds ? 1 : kUnits][2][2];
+  uint2 scales[Shape<c>::kRows];  // 7 scale bytes and the pad byte of each row
+  GlobalPtr rows[2];              // where the words came from, for scrub()
+  unsigned keys;                  // one bit for each row that is there
+  unsigned nan;                   // bit 7 of a byte set: dequantise() met an OCP NaN
+  bool large;        // some scale of the strip is_large(); where keys become f16, far_scales()
+  Fp8Format format;  // the same for the whole strip
+  LdsPtr staged;     // where direct loads put the strip
 };
 
 // The slots of the strip that begins at `position` of the list: lane l has that of row l % 16; -1
@@ -221,6 +224,20 @@ MLA_HOST_DEVICE constexpr int tiles_behind(const Config& c) {
   return c.dequantise == Dequantise::at_store && c.prefetch > 1 ? c.prefetch - 2 : c.prefetch - 1;
 }
 
+// Whether any scale is out of the ordinary; not the eighth byte, which is nobody's and may be
+// anything.
+template <Config c>
+MLA_DEVICE void look_at_scales(RawStrip<c>& raw) {
+  unsigned far = 0;
+  bool large = false;
+  MLA_UNROLL for (const uint2& s : raw.scales) {
+    far |= far_scales(s.x) | far_scales(s.y & 0x00ffffffu | 0x7f000000u);
+    large |= is_large(s.x | (s.y & 0x00ffffffu));
+  }
+  const bool narrow = weighs_by_key(c) || c.wave_split == WaveSplit::blocks;
+  raw.large = any_lane(narrow ? far != 0 : large);
+}
+
 // Completes the loads of a strip.
 template <Config c>
 MLA_DEVICE void fetch(RawStrip<c>& raw) {
@@ -229,22 +246,14 @@ MLA_DEVICE void fetch(RawStrip<c>& raw) {
     MLA_UNROLL for (int r = 0; r < 2; ++r) raw.scales[r] =
         lds_read<uint2>(staged_scales<c>(raw.staged, r));
   }
-  // Not the eighth byte, which is nobody's and may be anything.
-  if constexpr (weighs_by_key(c) || c.wave_split == WaveSplit::blocks) {
-    raw.large = any_lane((far_scales(raw.scales[0].x) | far_scales(raw.scales[1].x) |
-                          far_scales(raw.scales[0].y & 0x00ffffffu | 0x7f000000u) |
-                          far_scales(raw.scales[1].y & 0x00ffffffu | 0x7f000000u)) != 0);
-  } else {
-    raw.large = any_lane(is_large(raw.scales[0].x | raw.scales[1].x |
-                                  ((raw.scales[0].y | raw.scales[1].y) & 0x00ffffffu)));
-  }
+  look_at_scales<c>(raw);
 }
 
 // Keeps the optimizer from holding on to what it has already made of the strip: at_use dequantises
 // twice because the result of the first time would not fit in registers until the second.
 template <Config c>
 MLA_DEVICE void forget_results(RawStrip<c>& raw) {
-  if constexpr (!Shape<c>::kDirect) {
+  if constexpr (!Shape<c>::kInLds) {
     MLA_UNROLL for (auto& unit : raw.words) {
       MLA_UNROLL for (auto& row : unit) {
         MLA_UNROLL for (uint4& w : row) asm volatile("" : "+r"(w.x), "+r"(w.y), "+r"(w.z),
@@ -259,7 +268,7 @@ MLA_DEVICE void forget_results(RawStrip<c>& raw) {
 // A lane's 16 bytes, or of RoPE's 32 the half i.
 template <Config c>
 MLA_DEVICE uint4 raw_words(const RawStrip<c>& raw, int u, int g, int r, int i) {
-  if constexpr (Shape<c>::kDirect) {
+  if constexpr (Shape<c>::kInLds) {
     if (Shape<c>::kRopeHeld && g == kGroups - 1) return raw.words[0][r][i];
     return lds_read<uint4>(staged_at<c>(raw.staged, r, g, i));
   } else {

@@ -4,9 +4,31 @@
 // weights and output lie as with WaveSplit::weights, but for the order of columns, and QK takes
 // keys from LDS too.
 
-#include "machine_sm90_blocks.hpp"
+#include "machine_sm90_bulk.hpp"
 
 namespace mla {
+
+// With many waves, each group of four has registers by what it does: 168 a lane for all of twelve,
+// and 128 for all of sixteen, is more than loading takes and less than multiplying many heads does.
+enum class Role { multiplying, filling, fetching };
+template <Config c, Role role>
+MLA_DEVICE void share_registers() {
+  if constexpr (c.waves >= 12) {
+    if constexpr (role == Role::multiplying) asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
+    if constexpr (role == Role::filling)
+      asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(c.waves == 12 ? 136 : 112));
+    if constexpr (role == Role::fetching) asm volatile("setmaxnreg.dec.sync.aligned.u32 56;");
+  }
+}
+// Where those meet who work on tiles: not the fetchers.
+template <Config c>
+MLA_DEVICE void tile_barrier() {
+  if constexpr (c.load_path == LoadPath::bulk) {
+    asm volatile("barrier.cta.sync 2, %0;" ::"n"((c.waves - kFetchers) * kLanes) : "memory");
+  } else {
+    barrier();
+  }
+}
 
 // Scores of the wave's strip with all heads; whatever was under way is done then.
 template <Config c>

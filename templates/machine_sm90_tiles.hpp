@@ -46,7 +46,7 @@ template <Config c>
 MLA_DEVICE GroupWords take_words(const RawStrip<c>& raw, int first_group, int u) {
   const int g = first_group + u;
   GroupWords words;
-  MLA_UNROLL for (int r = 0; r < 2; ++r) {
+  MLA_UNROLL for (int r = 0; r < Shape<c>::kRows; ++r) {
     words.v[r][0] = raw_words<c>(raw, u, g, r, 0);
     if (is_rope<c>(first_group, u)) words.v[r][1] = raw_words<c>(raw, u, g, r, 1);
   }
@@ -56,7 +56,7 @@ MLA_DEVICE GroupWords take_words(const RawStrip<c>& raw, int first_group, int u)
 template <Config c, bool kMayBeRope = true>
 MLA_DEVICE KeyFragment<c> dequantise_words(RawStrip<c>& raw, const GroupWords& group, int g) {
   KeyFragment<c> k;
-  MLA_UNROLL for (int r = 0; r < 2; ++r) {
+  MLA_UNROLL for (int r = 0; r < Shape<c>::kRows; ++r) {
     const uint4 w = group.v[r][0];
     if (kMayBeRope && g == kGroups - 1) {
       k.steps[r][0] = {w.x, w.y};
@@ -74,7 +74,7 @@ MLA_DEVICE KeyFragment<c> dequantise_words(RawStrip<c>& raw, const GroupWords& g
     }
   }
   if (raw.large && !(kMayBeRope && g == kGroups - 1)) {
-    MLA_UNROLL for (int r = 0; r < 2; ++r) {
+    MLA_UNROLL for (int r = 0; r < Shape<c>::kRows; ++r) {
       const unsigned factor = large_scale_factor(scale_byte_twice<c>(raw, r, g));
       MLA_UNROLL for (uint2& s : k.steps[r])
           s = {multiply_bf16(s.x, factor), multiply_bf16(s.y, factor)};

@@ -44,13 +44,15 @@ MLA_DEVICE void group_barrier() {
 enum class Swizzle : unsigned { none = 0, of_128 = 1, of_64 = 2, of_32 = 3 };
 // An operand in LDS: its descriptor in two halves, of which only the address ever changes.
 // `leading` and `stride` are the distances in bytes between groups of eight rows, along the
-// contiguous dimension and along the other.
+// contiguous dimension and along the other. In a cluster an address says above bit 24 whose LDS it
+// is in, which the descriptor has no place for.
 struct Operand {
   unsigned low;
   unsigned high;
 };
 MLA_DEVICE Operand operand_at(LdsPtr p, unsigned leading, unsigned stride, Swizzle swizzle) {
-  return {p >> 4 | leading >> 4 << 16, stride >> 4 | static_cast<unsigned>(swizzle) << 30};
+  return {(p & 0x3ffffu) >> 4 | leading >> 4 << 16, stride >> 4 | static_cast<unsigned>(swizzle)
+                                                                      << 30};
 }
 MLA_DEVICE unsigned long long descriptor(const Operand& o, int chunks_on) {
   unsigned long long d;

@@ -113,7 +113,7 @@ MLA_DEVICE bool fill(Pipeline<c>& pipeline, LdsPtr tile, const BlockBoard<c>& bo
     const int strip = pipeline.first_strip + n;
     RawStrip<c>& raw = pipeline.raw[0][n];
     fetch<c>(raw);
-    shrunk |= fill_tile<c>(tile, raw, strip, first_group(pipeline), board.lifts);
+    shrunk |= fill_tile<c>(tile, raw, strip * c.mfma, first_group(pipeline), board.lifts);
     if (first_group(pipeline) == 0) write_mask(board.keys + 4 * strip, raw.keys);
   }
   publish_to_matrix_unit();

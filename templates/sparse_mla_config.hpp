@@ -38,6 +38,8 @@ enum class Dequantise : int {
 enum class LoadPath : int {
   registers = 1,  // global memory -> registers
   direct = 2,     // global memory -> LDS, past the registers
+  bulk = 3,  // the same by the copy engine, a whole row at a time, which waves of their own ask
+             // for; with WaveSplit::roles
 };
 
 // How rows of the bf16 tile lie in LDS.
@@ -62,7 +64,7 @@ struct Config {
                 // also 8
   int block_k;  // keys per tile (per wave with WaveSplit::keys, per workgroup otherwise): 16, 32,
                 // 64, 128
-  int waves;    // waves per workgroup: 1, 2, 4, 8; with WaveSplit::roles also 12
+  int waves;    // waves per workgroup: 1, 2, 4, 8; with WaveSplit::roles also 12 and 16
   WaveSplit wave_split;
   int mfma;      // rows and columns of the matrix instruction: 16 or 32
   int stages;    // key tiles resident in LDS: 1 (one barrier more per tile) or 2
@@ -79,6 +81,9 @@ struct Config {
                // 1 with WaveSplit::weights and LoadPath::direct
   int rescale_threshold;  // -1: rescale at every tile; n > 0: only when the running maximum grew by
                           // more than 2^n
+  int cluster = 1;  // splits whose workgroups merge their results among themselves, through each
+                    // other's LDS: 1, 2, 4, 8. Splits::split_main is 0 then, and split_extra a
+                    // multiple
 };
 
 // The launch parameters of sparse_mla_decode: same code, other grid.
@@ -159,11 +164,17 @@ constexpr int kScaleBytes = 8;
 constexpr int kStatistics = 3;   // floats a query row and split, in the workspace
 constexpr int kTeams = 2;        // of waves, with WaveSplit::blocks
 constexpr int kMultipliers = 4;  // waves, with WaveSplit::roles
+constexpr int kFetchers = 4;     // waves, with LoadPath::bulk
 
 // Workgroups along the split dimension.
 MLA_HOST_DEVICE constexpr int total_splits(const Splits& s, bool has_extra) {
   if (s.split_main == 0) return s.split_extra;
   return s.split_main + (has_extra ? s.split_extra : 0);
+}
+
+// Results a row that sparse_mla_decode leaves to sparse_mla_reduce: its `splits`. One is final.
+MLA_HOST_DEVICE constexpr int partials(const Config& c, const Splits& s, bool has_extra) {
+  return total_splits(s, has_extra) / c.cluster;
 }
 
 // Floats of workspace for `splits` splits: un-normalised output rows [tokens, heads, splits, 512],
@@ -202,7 +213,7 @@ MLA_HOST_DEVICE constexpr Config of_multipliers(Config c) {
   return c;
 }
 MLA_HOST_DEVICE constexpr Config of_fillers(Config c) {
-  c.waves -= kMultipliers;
+  c.waves -= kMultipliers + (c.load_path == LoadPath::bulk ? kFetchers : 0);
   return c;
 }
 // Whether waves weigh keys of their own with all heads.
@@ -235,14 +246,20 @@ MLA_HOST_DEVICE constexpr int gathered_strips(const Config& c) {
 // Groups of 64 columns that a wave gathers of each of its strips.
 MLA_HOST_DEVICE constexpr int gathered_groups(const Config& c) {
   if (c.wave_split == WaveSplit::keys || strips_per_tile(c) >= c.waves) return kGroups;
+  if (c.load_path == LoadPath::bulk) return kGroups;
   return kGroups * strips_per_tile(c) / c.waves;
 }
 
-// Waves that share each strip, each taking some of its groups.
+// Waves that share each strip, each taking some of its groups, or with LoadPath::bulk of its rows.
 MLA_HOST_DEVICE constexpr int sharers(const Config& c) {
   return c.wave_split == WaveSplit::keys || strips_per_tile(c) >= c.waves
              ? 1
              : c.waves / strips_per_tile(c);
+}
+
+// Rows of each of its strips that a wave gathers.
+MLA_HOST_DEVICE constexpr int gathered_rows(const Config& c) {
+  return c.load_path == LoadPath::bulk ? c.mfma / sharers(c) : c.mfma;
 }
 
 // Sets of strips that are loading or waiting for their use. What is dequantised at once frees its
@@ -266,7 +283,16 @@ MLA_HOST_DEVICE constexpr int raw_strip_bytes(const Config& c) {
   if (weighs_by_key(c)) return c.mfma * kNopeDim;
   return c.mfma * kRowBytes + 512;
 }
+// With LoadPath::bulk, what one wave fills a tile from: its rows, their scales, which of the
+// strip's keys are there, and two places of 8 bytes where arrivals are counted.
+MLA_HOST_DEVICE constexpr int row_buffer_bytes(const Config& filling) {
+  return gathered_rows(filling) * (kRowBytes + kScaleBytes) + 16 + 16;
+}
 MLA_HOST_DEVICE constexpr int raw_bytes(const Config& c) {
+  if (c.load_path == LoadPath::bulk) {  // tiles lie behind it, at multiples of 1024
+    const Config filling = of_fillers(c);
+    return (sets_in_flight(c) * filling.waves * row_buffer_bytes(filling) + 1023) / 1024 * 1024;
+  }
   if (c.load_path != LoadPath::direct) return 0;
   const int strips = weighs_by_key(c) ? strips_per_tile(c) : c.waves * gathered_strips(c);
   return sets_in_flight(c) * strips * raw_strip_bytes(c);
@@ -339,14 +365,15 @@ MLA_HOST_DEVICE constexpr bool valid(const Config& c) {
       (eight || c.block_h == 16 || c.block_h == 32 || c.block_h == 64 || c.block_h == 128) &&
       (c.block_k == 16 || c.block_k == 32 || c.block_k == 64 || c.block_k == 128) &&
       (c.waves == 1 || c.waves == 2 || c.waves == 4 || c.waves == 8 ||
-       (c.waves == 12 && c.wave_split == WaveSplit::roles)) &&
+       ((c.waves == 12 || c.waves == 16) && c.wave_split == WaveSplit::roles)) &&
       (c.mfma == 16 || c.mfma == 32) && (c.stages == 1 || c.stages == 2) &&
       (c.prefetch >= 1 && c.prefetch <= 3) &&
       (c.load_width == 4 || c.load_width == 8 || c.load_width == 16) &&
       (c.waves_per_eu >= 1 && c.waves_per_eu <= 8) &&
       (c.unroll == 8 ||
        (c.unroll == 1 && c.wave_split == WaveSplit::weights && c.load_path == LoadPath::direct)) &&
-      (c.rescale_threshold == -1 || c.rescale_threshold >= 1);
+      (c.rescale_threshold == -1 || c.rescale_threshold >= 1) &&
+      (c.cluster == 1 || c.cluster == 2 || c.cluster == 4 || c.cluster == 8);
   const bool chosen = static_cast<int>(c.wave_split) != 0 && static_cast<int>(c.dequantise) != 0 &&
                       static_cast<int>(c.load_path) != 0 && static_cast<int>(c.lds_layout) != 0 &&
                       static_cast<int>(c.query_in) != 0 && static_cast<int>(c.value_read) != 0;
@@ -354,6 +381,8 @@ MLA_HOST_DEVICE constexpr bool valid(const Config& c) {
   if (c.block_k < c.mfma || (c.block_h < c.mfma && !eight)) return false;
   if (c.dequantise == Dequantise::at_use && c.wave_split != WaveSplit::keys) return false;
   if (c.load_path == LoadPath::registers && c.load_width == 4) return false;
+  if (c.load_path == LoadPath::bulk && c.wave_split != WaveSplit::roles) return false;
+  if (c.cluster > 1 && (!weighs_by_key(c) || c.block_h > 32)) return false;
   // Deeper needs more registers, or scalar registers for addresses, than a wave has.
   if (c.prefetch == 3 && (c.load_path == LoadPath::direct || c.dequantise == Dequantise::at_use)) {
     return false;
@@ -373,7 +402,9 @@ MLA_HOST_DEVICE constexpr bool valid(const Config& c) {
              (strips_per_tile(c) % c.waves == 0 ||
               (c.waves == 2 * strips_per_tile(c) && c.block_h >= 16));
     case WaveSplit::roles:
-      return (c.waves == 2 * kMultipliers || c.waves == 3 * kMultipliers) &&
+      return (c.load_path == LoadPath::bulk
+                  ? c.waves == 4 * kMultipliers
+                  : c.waves == 2 * kMultipliers || c.waves == 3 * kMultipliers) &&
              strips_per_tile(c) == kMultipliers && c.query_in == QueryIn::lds &&
              c.load_width == 16 && c.stages == 2 && c.prefetch >= 2 && c.rescale_threshold > 0;
     case WaveSplit::blocks:
@@ -384,6 +415,10 @@ MLA_HOST_DEVICE constexpr bool valid(const Config& c) {
              kHeadDim / panel_columns(c) % kTeams == 0;
   }
   return false;
+}
+// Whether such code can be launched in such splits.
+MLA_HOST_DEVICE constexpr bool valid(const Config& c, const Splits& s) {
+  return c.cluster == 1 || (s.split_main == 0 && s.split_extra % c.cluster == 0);
 }
 MLA_HOST_DEVICE constexpr bool valid(const ReduceConfig& c) {
   return (c.block_h == 1 || c.block_h == 2 || c.block_h == 4 || c.block_h == 8 ||

@@ -59,17 +59,77 @@ MLA_DEVICE void fill_tiles(const DecodeArgs& args, int token, int split, LdsPtr 
         MLA_UNROLL for (int n = 0; n < kMine; ++n) {
           const int strip = pipeline.first_strip + n;
           fetch<kFilling>(strips[n]);
-          fill_tile<kFilling>(tiles + stage * tile_bytes(c), strips[n], strip,
+          fill_tile<kFilling>(tiles + stage * tile_bytes(c), strips[n], strip * c.mfma,
                               first_group(pipeline), of_stage<c>(board.lifts, stage));
           if (first_group(pipeline) == 0)
             write_mask(of_stage<c>(board.keys, stage) + 4 * strip, strips[n].keys);
         }
         publish_to_matrix_unit();
         refill<kFilling>(pipeline, set);
-        barrier();
+        tile_barrier<c>();
         stage ^= 1;
       });
-  barrier();
+  tile_barrier<c>();
+}
+
+// The tiles of a split, and the scopes that they are of.
+struct SplitTiles {
+  ScopeView main;
+  ScopeView extra;
+  TileWalk walk;
+};
+template <Config c>
+MLA_DEVICE SplitTiles open_split(const DecodeArgs& args, int token, int split) {
+  SplitTiles s;
+  s.main = open_scope(args.main, token);
+  s.extra = open_scope(args.extra, token);
+  s.walk = tiles_of_split<c>(args, s.main.length, s.extra.length, split);
+  return s;
+}
+// What fetchers do, with LoadPath::bulk: wave w of them brings strip w of every tile, as many tiles
+// ahead as there are sets of buffers.
+template <Config c>
+MLA_DEVICE void fetch_tiles(SplitTiles s, LdsPtr raw, int wave) {
+  constexpr Config kFilling = of_fillers(c);
+  const auto slots_of = [&](int tile) MLA_LAMBDA {
+    const bool in_main = tile < s.walk.main_tiles;
+    ScopeView scope = choose(in_main, s.main, s.extra);
+    if (tile >= s.walk.end) scope.length = 0;
+    const int first = in_main ? tile : tile - s.walk.main_tiles;
+    return load_slots<kFilling>(scope, first * c.block_k + wave * c.mfma);
+  };
+  Slots<kFilling> slots = slots_of(s.walk.next);
+  for (int set = 0, turn = 0; s.walk.next < s.walk.end; s.walk.next += s.walk.step) {
+    const Slots<kFilling> ahead = slots_of(s.walk.next + s.walk.step);
+    fetch_strip<kFilling>(raw, set, wave, choose(s.walk.next < s.walk.main_tiles, s.main, s.extra),
+                          slots, turn);
+    slots = ahead;
+    if (++set == sets_in_flight(c)) {
+      set = 0;
+      ++turn;
+    }
+  }
+}
+// What fillers do then.
+template <Config c>
+MLA_DEVICE void fill_from_buffers(SplitTiles s, LdsPtr raw, LdsPtr tiles, const RoleBoard<c>& board,
+                                  int wave) {
+  constexpr Config kFilling = of_fillers(c);
+  if (s.walk.next >= s.walk.end) return;
+  for (int set = 0, turn = 0, stage = 0; s.walk.next < s.walk.end;
+       s.walk.next += s.walk.step, stage ^= 1) {
+    const Fp8Format format = s.walk.next < s.walk.main_tiles ? s.main.format : s.extra.format;
+    const unsigned keys = fill_from_buffer<kFilling>(tiles + stage * tile_bytes(c), raw, set, wave,
+                                                     format, of_stage<c>(board.lifts, stage), turn);
+    if (wave < strips_per_tile(c)) write_mask(of_stage<c>(board.keys, stage) + 4 * wave, keys);
+    publish_to_matrix_unit();
+    tile_barrier<c>();
+    if (++set == sets_in_flight(c)) {
+      set = 0;
+      ++turn;
+    }
+  }
+  tile_barrier<c>();
 }
 
 // Scores of the wave's strip, and their largest of each head.
@@ -101,7 +161,7 @@ MLA_DEVICE void multiply_tiles(Weighing<of_multipliers(c)>& w, TileWalk walk, fl
   constexpr Config kMultiplying = of_multipliers(c);
   using Own = OwnHeads<kMultiplying>;
   if (walk.next >= walk.end) return;
-  barrier();
+  tile_barrier<c>();
   for (int stage = 0; walk.next < walk.end; walk.next += walk.step, stage ^= 1) {
     const LdsPtr tile = tiles + stage * tile_bytes(c), keys = of_stage<c>(board.keys, stage),
                  lifts = of_stage<c>(board.lifts, stage);
@@ -134,7 +194,7 @@ MLA_DEVICE void multiply_tiles(Weighing<of_multipliers(c)>& w, TileWalk walk, fl
     }
     begin_accumulate<kMultiplying>(w.out, tile, board.weights, wave);
     finish<kMultiplying>(w.out);
-    barrier();
+    tile_barrier<c>();
   }
 }
 
@@ -145,17 +205,35 @@ MLA_DEVICE void decode_by_roles(const DecodeArgs& args) {
   const Dim3 group = workgroup_id();
   const int token = static_cast<int>(group.x), split = static_cast<int>(group.z), wave = wave_id();
   const int head0 = static_cast<int>(group.y) * c.block_h;
+  // First of all, as everything waits for it.
+  const SplitTiles tiles_of = open_split<c>(args, token, split);
   const int splits = total_splits({args.split_main, args.split_extra, args.split_map},
                                   args.extra.indptr != nullptr);
   const LdsPtr queries = lds_region<lds_bytes(c)>(), raw = queries + query_bytes(c),
                tiles = raw + raw_bytes(c);
   const RoleBoard<c> board = role_board<c>(tiles + tiles_bytes(c));
-  if (wave >= kMultipliers) {
-    fill_tiles<c>(args, token, split, raw, tiles, board, wave - kMultipliers);
+  constexpr bool kBulk = c.load_path == LoadPath::bulk;
+  constexpr int kWorking = kMultipliers + of_fillers(c).waves;
+  if constexpr (kBulk) {
+    if (wave == kWorking) open_buffers<of_fillers(c)>(raw, sets_in_flight(c) * of_fillers(c).waves);
+    barrier();
+  }
+  if (wave >= kWorking) {
+    share_registers<c, Role::fetching>();
+    if constexpr (kBulk) fetch_tiles<c>(tiles_of, raw, wave - kWorking);
     return;
   }
-  const TileWalk walk = tiles_of_split<c>(args, open_scope(args.main, token).length,
-                                          open_scope(args.extra, token).length, split);
+  if (wave >= kMultipliers) {
+    share_registers<c, Role::filling>();
+    if constexpr (kBulk) {
+      fill_from_buffers<c>(tiles_of, raw, tiles, board, wave - kMultipliers);
+    } else {
+      fill_tiles<c>(args, token, split, raw, tiles, board, wave - kMultipliers);
+    }
+    return;
+  }
+  share_registers<c, Role::multiplying>();
+  const TileWalk walk = tiles_of.walk;
   Weighing<kMultiplying> w;
   clear<kMultiplying>(w);
   const float shrunk = share_queries<kMultiplying>(
@@ -165,7 +243,7 @@ MLA_DEVICE void decode_by_roles(const DecodeArgs& args) {
   multiply_tiles<c>(w, walk, args.scale * kLog2E * shrunk, queries, tiles, board, wave);
   const Sums<kMultiplying> sums = sum_waves<kMultiplying>(w, board.statistics, wave);
   write_weighed<kMultiplying>(reload(args), w, sums, token, head0, split, splits, wave,
-                              walk.next < walk.end, tiles);
+                              walk.next < walk.end, tiles, board.weights);
 }
 
 }  // namespace mla

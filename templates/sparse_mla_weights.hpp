@@ -6,6 +6,9 @@
 // from LDS, which suits a matrix unit that takes operands from there.
 
 #include "sparse_mla_pipeline.hpp"
+#ifdef MLA_HAS_CLUSTERS
+#include "sparse_mla_cluster.hpp"
+#endif
 
 namespace mla {
 
@@ -197,12 +200,23 @@ MLA_DEVICE Sums<c> sum_waves(Weighing<c>& w, LdsPtr board, int wave) {
   return {merge_heads<c>(board, 2 * kBytes, add), merge_heads<c>(board + kBytes, 2 * kBytes, add)};
 }
 
-// Applies the sink and writes out and LSE, or with several splits the partial result. `scratch`:
-// the tiles, no longer read.
+// Applies the sink and writes out and LSE, or with several splits the partial result. `scratch` and
+// `weights`: those of the tiles, no longer read.
 template <Config c>
 MLA_DEVICE void write_weighed(const DecodeArgs& args, const Weighing<c>& w, const Sums<c>& sums,
                               int token, int head0, int split, int splits, int wave, bool has_tiles,
-                              LdsPtr scratch) {
+                              LdsPtr scratch, LdsPtr weights) {
+#ifdef MLA_HAS_CLUSTERS
+  if constexpr (c.cluster > 1) {
+    merge_cluster<c>(args, w.out, w.max, sums.sum, sums.exact, token, head0, split, splits, weights,
+                     scratch, wave);
+    return;
+  }
+#else
+  static_assert(c.cluster == 1,
+                "this machine's workgroups do not see each other's LDS: choose "
+                "cluster 1");
+#endif
   using H = AllHeads<c>;
   const int heads = args.heads - head0;
   const long long row = static_cast<long long>(token) * args.heads + head0;
@@ -279,7 +293,8 @@ MLA_DEVICE void decode_by_weights(const DecodeArgs& args) {
 
   attend_by_weights<c>(w, pipeline, walk, args.scale * kLog2E * shrunk, lds, tiles, exchange, wave);
   const Sums<c> sums = sum_waves<c>(w, exchange + weights_bytes(c), wave);
-  write_weighed<c>(reload(args), w, sums, token, head0, split, splits, wave, has_tiles, tiles);
+  write_weighed<c>(reload(args), w, sums, token, head0, split, splits, wave, has_tiles, tiles,
+                   exchange);
 }
 
 }  // namespace mla

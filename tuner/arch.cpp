@@ -26,6 +26,7 @@ void for_each_limit(A& arch, F&& f) {
   f("lds_per_cu", arch.limits.lds_per_cu);
   f("lds_granule", arch.limits.lds_granule);
   f("lds_reserved", arch.limits.lds_reserved);
+  f("workgroups_per_cluster", arch.workgroups_per_cluster);
   f("compute_units", arch.compute_units);
   f("clock_mhz", arch.clock_mhz);
 }
@@ -51,9 +52,14 @@ Fp8Format format(const Yaml& node) {
 
 Arch read(const Yaml& root) {
   Arch arch;
-  std::vector<std::string> keys = {
-      "arch",        "device",      "compiler", "has_transposing_read", "direct_load_widths",
-      "main_format", "extra_format"};
+  std::vector<std::string> keys = {"arch",
+                                   "device",
+                                   "compiler",
+                                   "has_transposing_read",
+                                   "has_bulk_copies",
+                                   "direct_load_widths",
+                                   "main_format",
+                                   "extra_format"};
   for_each_limit(arch, [&](const char* key, int&) { keys.emplace_back(key); });
   for_each_rate(arch, [&](const char* key, double&) { keys.emplace_back(key); });
   root.allow(keys, "an arch file");
@@ -70,6 +76,7 @@ Arch read(const Yaml& root) {
   });
   for_each_rate(arch, [&](const char* key, double& rate) { rate = root[key].positive(); });
   arch.has_transposing_read = root["has_transposing_read"].flag();
+  arch.has_bulk_copies = root["has_bulk_copies"].flag();
   arch.direct_load_widths = root["direct_load_widths"].integers(1, 16);
   arch.main_format = format(root["main_format"]);
   arch.extra_format = format(root["extra_format"]);
@@ -112,6 +119,8 @@ Symbols arch_symbols(const Arch& arch) {
   });
   symbols["arch.has_transposing_read"] = {
       ValueType::truth, -1, arch.has_transposing_read ? 1 : 0, nullptr, {}};
+  symbols["arch.has_bulk_copies"] = {
+      ValueType::truth, -1, arch.has_bulk_copies ? 1 : 0, nullptr, {}};
   symbols["arch.direct_load_widths"] = {ValueType::list, -1, 0, nullptr, arch.direct_load_widths};
   return symbols;
 }

@@ -27,6 +27,8 @@ struct Arch {
   double llc_bytes = 0;           // last cache before memory, all of it
   double launch_overhead_us = 0;  // of one more kernel in a graph
   bool has_transposing_read = false;
+  int workgroups_per_cluster = 1;  // that can read each other's LDS
+  bool has_bulk_copies = false;    // of whole rows, global memory -> LDS
   std::vector<std::int64_t>
       direct_load_widths;  // bytes per lane, global memory -> LDS; none: no such path
   Fp8Format main_format = Fp8Format::ocp;  // what the serving engine writes there
@@ -41,7 +43,7 @@ Arch load_arch(const std::filesystem::path& configs, const std::string& name);
 std::vector<std::string> known_archs(const std::filesystem::path& configs);
 
 // What constraints call arch.<name>: the whole-numbered limits, has_transposing_read,
-// direct_load_widths.
+// has_bulk_copies, direct_load_widths.
 Symbols arch_symbols(const Arch& arch);
 
 }  // namespace mla

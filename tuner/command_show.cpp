@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "db/error.hpp"
+#include "kernels/dispatch.hpp"
 #include "kernels/params.hpp"
 #include "tuner/command_variant.hpp"
 #include "tuner/commands.hpp"
@@ -41,8 +42,7 @@ int show_command(const VariantOptions& options) {
   const Launch& launch = variant.launch;
   fmt::print("// variant {}\n// params {}\n\n// decode.cpp\n{}\n// reduce.cpp{}\n{}", variant.key,
              variant.params, decode_source(launch.config),
-             total_splits(launch.splits, true) > 1 ? "" : " (not launched: one split)",
-             reduce_source(launch.reduce));
+             may_reduce(launch) ? "" : " (not launched: one split)", reduce_source(launch.reduce));
   return 0;
 }
 

@@ -52,7 +52,7 @@ class Collecting {
     const Launch launch = variant_launch(winner.params);
     BundleWinner row{
         winner, need(compiler, winner.arch, kDecode, decode_source(launch.config)), {}};
-    if (may_split(launch.splits))
+    if (may_reduce(launch))
       row.reduce_key = need(compiler, winner.arch, kReduce, reduce_source(launch.reduce));
     if (!was_tuned_with(winner, row.decode_key)) ++changed_;
     contents_.winners.push_back({std::move(row), known.origin});
@@ -65,7 +65,7 @@ class Collecting {
                          variant_params(launch),
                          need(compiler, arch, kDecode, decode_source(launch.config)),
                          {}};
-      if (may_split(launch.splits))
+      if (may_reduce(launch))
         row.reduce_key = need(compiler, arch, kReduce, reduce_source(launch.reduce));
       contents_.fallbacks.push_back(std::move(row));
     }

@@ -129,8 +129,8 @@ std::string splits_formula(const Splits& s) {
 
 Json grid(const Dim3& d) { return Json::array({d.x, d.y, d.z}); }
 
-Json kernel_json(const char* name, const EmittedKernel& kernel, const char* when, int block_h,
-                 const char* z, unsigned block, int dynamic_lds, std::size_t size,
+Json kernel_json(const char* name, const EmittedKernel& kernel, const std::string& when,
+                 int block_h, const char* z, unsigned block, int dynamic_lds, std::size_t size,
                  const std::vector<Argument>& arguments) {
   return {{"name", name},
           {"file", kernel.file},
@@ -153,6 +153,10 @@ Json launch_json(const NamedVariant& variant, const std::string& arch, const Too
   const int lanes = dispatch_lanes(arch);
   const bool has_extra = problem.extra_len > 0;
   const int splits = total_splits(launch.splits, has_extra);
+  const int left = partials(launch.config, launch.splits, has_extra);
+  // What sparse_mla_reduce is given, by its formula.
+  const std::string given =
+      launch.config.cluster > 1 ? fmt::format("(splits / {})", launch.config.cluster) : "splits";
   Json json;
   json["kernel"] = "sparse_mla_decode";
   json["arch"] = arch;
@@ -183,19 +187,20 @@ Json launch_json(const NamedVariant& variant, const std::string& arch, const Too
                    static_cast<unsigned>(threads(launch.config, lanes)),
                    dynamic_lds_bytes(arch, launch.config), sizeof(DecodeArgs), decode_arguments()),
        kernel_json("sparse_mla_reduce", reduce,
-                   "splits > 1, after sparse_mla_decode on the same stream", launch.reduce.block_h,
-                   "1", static_cast<unsigned>(threads(launch.reduce, lanes)), 0, sizeof(ReduceArgs),
-                   reduce_arguments())});
+                   fmt::format("{} > 1, after sparse_mla_decode on the same stream", given),
+                   launch.reduce.block_h, "1", static_cast<unsigned>(threads(launch.reduce, lanes)),
+                   0, sizeof(ReduceArgs), reduce_arguments())});
   static_assert(kStatistics == 3, "say below what the new one is");
   json["workspace"] = {
       {"bytes",
-       fmt::format("4 * tokens * heads * splits * {} * (splits > 1)", kHeadDim + kStatistics)},
+       fmt::format("4 * tokens * heads * {0} * {1} * ({0} > 1)", given, kHeadDim + kStatistics)},
       {"layout",
-       "fp32: rows [tokens, heads, splits, 512], not normalised, the sum of 2^(s-m) v; then "
-       "[tokens, "
-       "heads, splits, 3]: m, the running maximum of the logits in base 2; the sum of 2^(s-m) as "
-       "rounded to bf16, 0 for a split without keys, whose row is not written; the same sum before "
-       "rounding. The contents before the launch do not matter."}};
+       fmt::format(
+           "fp32: rows [tokens, heads, {0}, 512], not normalised, the sum of 2^(s-m) v; then "
+           "[tokens, heads, {0}, 3]: m, the running maximum of the logits in base 2; the sum of "
+           "2^(s-m) as rounded to bf16, 0 for a split without keys, whose row is not written; the "
+           "same sum before rounding. The contents before the launch do not matter.",
+           given)}};
   json["example"] = {
       {"problem",
        {{"tokens", problem.num_tokens}, {"heads", problem.num_heads}, {"has_extra", has_extra}}},
@@ -203,11 +208,10 @@ Json launch_json(const NamedVariant& variant, const std::string& arch, const Too
       {"decode_grid", grid(decode_grid(launch.config, launch.splits, problem.num_tokens,
                                        problem.num_heads, has_extra))},
       {"decode_block", Json::array({threads(launch.config, lanes), 1, 1})},
-      {"reduce_grid", splits > 1
-                          ? grid(reduce_grid(launch.reduce, problem.num_tokens, problem.num_heads))
-                          : Json()},
-      {"reduce_block", splits > 1 ? Json::array({threads(launch.reduce, lanes), 1, 1}) : Json()},
-      {"workspace_bytes", 4 * workspace_floats(problem.num_tokens, problem.num_heads, splits)}};
+      {"reduce_grid",
+       left > 1 ? grid(reduce_grid(launch.reduce, problem.num_tokens, problem.num_heads)) : Json()},
+      {"reduce_block", left > 1 ? Json::array({threads(launch.reduce, lanes), 1, 1}) : Json()},
+      {"workspace_bytes", 4 * workspace_floats(problem.num_tokens, problem.num_heads, left)}};
   return json;
 }
 

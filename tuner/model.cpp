@@ -127,7 +127,7 @@ double steps_of(const Config& c, double tiles, double parts) {
 
 double predict_decode_us(const Arch& arch, const ProblemRecord& p, const Config& c, const Splits& s,
                          const Resources& use) {
-  const int splits = total_splits(s, p.extra_len > 0);
+  const int splits = partials(c, s, p.extra_len > 0);
   const double groups = ceil_div(p.num_heads, c.block_h);
   const double rows = p.num_tokens * groups;
   const double main_tiles = ceil_div(p.main_len, c.block_k);
@@ -208,7 +208,7 @@ double roofline_us(const Arch& arch, const ProblemRecord& problem) {
 
 Prediction predict(const Arch& arch, const ProblemRecord& problem, const Launch& launch,
                    const Resources& decode) {
-  const int splits = total_splits(launch.splits, problem.extra_len > 0);
+  const int splits = partials(launch.config, launch.splits, problem.extra_len > 0);
   Prediction p;
   p.roofline_us = roofline_us(arch, problem);
   p.decode_us = predict_decode_us(arch, problem, launch.config, launch.splits, decode);

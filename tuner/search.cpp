@@ -218,7 +218,7 @@ std::vector<Candidate> best_launches(const Arch& arch, const ProblemRecord& prob
   double decode_us = 0;
   std::size_t place = 0;
   for (const LaunchChoice& choice : choices) {
-    const int splits = total_splits(choice.splits, problem.extra_len > 0);
+    const int splits = partials(config, choice.splits, problem.extra_len > 0);
     if (splits < 1 || (splits > 1 && excluded.contains(reduce_id(choice.reduce)))) continue;
     // Without an extra scope its splits change nothing.
     const bool extra = problem.extra_len > 0 || choice.splits.split_main == 0;

@@ -17,7 +17,7 @@ std::string initialiser(const char* field, auto value) {
 // Every field is written by its name: one that the struct does not have is a compile error, not a
 // default.
 std::string unit(std::string_view kernel, std::string_view config, const std::string& fields,
-                 std::string_view arguments) {
+                 std::string_view arguments, std::string_view attributes = "MLA_KERNEL") {
   return fmt::format(
       "#include \"{0}.hpp\"\n"
       "\n"
@@ -25,10 +25,10 @@ std::string unit(std::string_view kernel, std::string_view config, const std::st
       "{2}"
       "}};\n"
       "\n"
-      "extern \"C\" MLA_KERNEL(kConfig) void entry(mla::{3} args) {{\n"
+      "extern \"C\" {4}(kConfig) void entry(mla::{3} args) {{\n"
       "  mla::{0}<kConfig>(args);\n"
       "}}\n",
-      kernel, config, fields, arguments);
+      kernel, config, fields, arguments, attributes);
 }
 
 std::string checking_unit(std::string_view kernel, std::string_view arguments) {
@@ -45,9 +45,12 @@ std::string checking_unit(std::string_view kernel, std::string_view arguments) {
 
 std::string decode_source(const Config& config) {
   std::string fields;
-  for_each_config_field(config,
-                        [&](const char* name, auto value) { fields += initialiser(name, value); });
-  return unit("sparse_mla_decode", "Config", fields, "DecodeArgs");
+  for_each_config_field(config, [&](const char* name, auto value) {
+    if (name != std::string_view("cluster") || config.cluster != 1)
+      fields += initialiser(name, value);
+  });
+  return unit("sparse_mla_decode", "Config", fields, "DecodeArgs",
+              config.cluster > 1 ? "MLA_CLUSTER_KERNEL" : "MLA_KERNEL");
 }
 
 std::string reduce_source(const ReduceConfig& config) {

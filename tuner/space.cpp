@@ -209,7 +209,7 @@ std::string Space::params(const Point& point) const {
     const Parameter& p = parts_.parameters[i];
     if (p.enumeration != nullptr)
       params[p.name] = enumerator_name(*p.enumeration, point[i]);
-    else
+    else if (value_before(p.name) != point[i])
       params[p.name] = point[i];
   }
   return params.dump();
@@ -228,15 +228,17 @@ Point Space::point(std::string_view text) const {
       refuse(fmt::format("unknown parameter '{}'{}", key, suggestion(key, names)));
   Point point;
   for (const Parameter& p : parts_.parameters) {
-    const auto value = params.find(p.name);
-    if (value == params.end()) refuse(fmt::format("'{}' is missing", p.name));
+    const auto given = params.find(p.name);
+    const std::optional<int> before = value_before(p.name);
+    if (given == params.end() && !before) refuse(fmt::format("'{}' is missing", p.name));
+    const nlohmann::json value = given == params.end() ? nlohmann::json(*before) : *given;
     const auto same = [&](int candidate) {
-      return p.enumeration != nullptr ? *value == enumerator_name(*p.enumeration, candidate)
-                                      : *value == candidate;
+      return p.enumeration != nullptr ? value == enumerator_name(*p.enumeration, candidate)
+                                      : value == candidate;
     };
     const auto found = std::find_if(p.values.begin(), p.values.end(), same);
     if (found == p.values.end())
-      refuse(fmt::format("{} is no value of '{}' on {} ({})", value->dump(), p.name, parts_.arch,
+      refuse(fmt::format("{} is no value of '{}' on {} ({})", value.dump(), p.name, parts_.arch,
                          parts_.file));
     point.push_back(*found);
   }

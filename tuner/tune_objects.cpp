@@ -11,7 +11,8 @@ namespace mla {
 
 bool Tuning::is_split(const Contender& contender) const {
   const bool has_extra = parts_.problems[contender.problem].extra_len > 0;
-  return total_splits(contender.candidate.launch.splits, has_extra) > 1;
+  return partials(contender.candidate.launch.config, contender.candidate.launch.splits, has_extra) >
+         1;
 }
 
 void Tuning::keep_object(const std::string& key, const std::string& code) {

@@ -82,6 +82,32 @@ const Variant kVariants[] = {
        c.stages = 2;
        c.load_path = LoadPath::direct;
      })},
+    {"RolesFetching", with([](Config& c) {
+       c.wave_split = WaveSplit::roles;
+       c.waves = 16;
+       c.waves_per_eu = 4;
+       c.stages = 2;
+       c.prefetch = 3;
+       c.load_path = LoadPath::bulk;
+     })},
+    {"RolesFetchingManyHeadsInClusters", with([](Config& c) {
+       c.wave_split = WaveSplit::roles;
+       c.block_h = 32;
+       c.waves = 16;
+       c.waves_per_eu = 4;
+       c.stages = 2;
+       c.load_path = LoadPath::bulk;
+       c.cluster = 2;
+     })},
+    {"RolesEightHeadsInClusters", with([](Config& c) {
+       c.wave_split = WaveSplit::roles;
+       c.block_h = 8;
+       c.waves = 12;
+       c.waves_per_eu = 3;
+       c.stages = 2;
+       c.cluster = 8;
+     })},
+    {"WeightsInClusters", with([](Config& c) { c.cluster = 4; })},
     {"Blocks", with([](Config& c) {
        c.wave_split = WaveSplit::blocks;
        c.block_h = 64;
@@ -114,8 +140,14 @@ class SparseMlaDecodeOnGpu : public ::testing::TestWithParam<Variant> {
   RunResult run(const ProblemData& data, Splits splits) {
     return runner_->run(decode_, reduce_, {GetParam().config, splits, {4, 2}}, data, 30);
   }
+  // As many clusters as there were to be splits.
+  static Splits whole_clusters(const Splits& splits) {
+    const int cluster = GetParam().config.cluster;
+    if (cluster == 1) return splits;
+    return {0, cluster * total_splits(splits, true), splits.split_map};
+  }
   void expect_right(const ProblemData& data, Splits splits) {
-    const RunResult ran = run(data, splits);
+    const RunResult ran = run(data, whole_clusters(splits));
     ASSERT_EQ(ran.verdict, Verdict::ok) << ran.reason;
     const Comparison seen = compare(ran.output, compute_reference(data), {});
     EXPECT_TRUE(seen.ok) << seen.reason;
@@ -207,7 +239,7 @@ TEST_P(SparseMlaDecodeOnGpu, DequantisesEveryScale) {
         page[slot % data.main.page_size * kRowBytes + i] = byte_of(i);
       std::fill_n(scales_of(data.main, slot), kGroups - 1, static_cast<std::uint8_t>(token));
     }
-    const RunResult ran = run(data, kWhole);
+    const RunResult ran = run(data, whole_clusters(kWhole));
     ASSERT_EQ(ran.verdict, Verdict::ok) << ran.reason;
     for (int token = 0; token < 255; ++token) {
       for (int i = 0; i < kNopeDim; ++i) {

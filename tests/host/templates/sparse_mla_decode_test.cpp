@@ -95,6 +95,21 @@ const Variant kVariants[] = {
                                    c.rescale_threshold = 1;
                                  },
                                  kRoles)},
+    {"RolesFetching", with(
+                          [](Config& c) {
+                            c.waves = 16;
+                            c.prefetch = 3;
+                            c.load_path = LoadPath::bulk;
+                          },
+                          kRoles)},
+    {"RolesEightHeadsFetchingOneTileAhead", with(
+                                                [](Config& c) {
+                                                  c.block_h = 8;
+                                                  c.waves = 16;
+                                                  c.load_path = LoadPath::bulk;
+                                                  c.rescale_threshold = 1;
+                                                },
+                                                kRoles)},
     {"ColumnsTwoStagesQueriesInLds", with([](Config& c) {
        c.stages = 2;
        c.query_in = QueryIn::lds;

@@ -12,6 +12,7 @@
 #include "db/error.hpp"
 #include "kernels/params.hpp"
 #include "tests/null/db/fixture.hpp"
+#include "tests/null/kernels/some_winners.hpp"
 
 namespace {
 std::atomic<long> allocations = 0;
@@ -36,33 +37,8 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-// A winner that can be told from others by its split_extra.
-Winner winner(const Query& shape, int mark, Evidence evidence = Evidence::measured,
-              double median_us = 10) {
-  Launch launch = fallback_launch("gfx950", {.heads = 16, .tokens = 1, .main_len = 1});
-  launch.splits = {.split_main = 1, .split_extra = mark, .split_map = SplitMap::contiguous};
-  Winner w;
-  w.arch = "gfx950";
-  w.problem = {.kernel = "sparse_mla_decode",
-               .num_heads = shape.heads,
-               .num_tokens = shape.tokens,
-               .main_len = shape.main_len,
-               .extra_len = shape.extra_len,
-               .main_page = shape.main_page,
-               .extra_page = shape.extra_len == 0 ? 0 : shape.extra_page,
-               .main_format = static_cast<int>(shape.main_format),
-               .extra_format = static_cast<int>(shape.extra_format)};
-  w.rocm = "7.2.4";
-  w.variant = test::key(mark);
-  w.params = variant_params(launch);
-  w.evidence = evidence;
-  w.median_us = median_us;
-  return w;
-}
-
-Query query(int heads, int tokens, int main_len, int extra_len) {
-  return {.heads = heads, .tokens = tokens, .main_len = main_len, .extra_len = extra_len};
-}
+using test::query;
+using test::winner;
 
 const Query kServed = query(16, 8, 128, 1024);
 
@@ -198,54 +174,6 @@ TEST(Dispatch, UsesAForcedWinnerHoweverFar) {
   EXPECT_EQ(far.grade, MatchGrade::nearest);
   EXPECT_EQ(far.splits, 1) << "of the query's own scopes";
   EXPECT_EQ(DispatchTable("gfx950", WinnerRows()).force(kServed).grade, MatchGrade::fallback);
-}
-
-Splits fitted(Splits own, const Query& tuned, const Query& asked) {
-  Winner w = winner(tuned, 1);
-  Launch launch = variant_launch(w.params);
-  launch.config.block_k = 64;
-  launch.splits = own;
-  w.params = variant_params(launch);
-  const Answer answer = DispatchTable("gfx950", {w}).lookup(asked);
-  EXPECT_NE(answer.grade, MatchGrade::fallback);
-  return answer.launch.splits;
-}
-
-MATCHER_P2(Shared, main, extra, "") { return arg.split_main == main && arg.split_extra == extra; }
-
-TEST(Dispatch, FitsTheSplitsOfANearWinnerToTheQuery) {
-  const Splits joint{0, 4, SplitMap::strided}, apart{2, 16, SplitMap::strided};
-  const Query many = query(16, 64, 128, 512), few = query(16, 4, 128, 1024);
-  EXPECT_THAT(fitted(joint, many, many), Shared(0, 4));
-  EXPECT_THAT(fitted(joint, many, query(16, 32, 128, 512)), Shared(0, 5)) << "8 splits of 2 tiles";
-  EXPECT_THAT(fitted(joint, many, query(16, 128, 128, 512)), Shared(0, 2));
-  EXPECT_THAT(fitted(joint, many, query(16, 256, 128, 512)), Shared(0, 1));
-  EXPECT_THAT(fitted(joint, many, query(16, 8, 128, 512)), Shared(0, 10)) << "a tile each";
-  EXPECT_THAT(fitted(apart, few, query(16, 2, 128, 1024)), Shared(2, 16)) << "a tile each";
-  EXPECT_THAT(fitted(apart, few, query(16, 4, 128, 2048)), Shared(2, 32)) << "one for each unit";
-  EXPECT_THAT(fitted(apart, few, query(16, 32, 128, 1024)), Shared(1, 6)) << "8 splits of 3 tiles";
-  EXPECT_THAT(fitted(apart, query(16, 16, 128, 1024), query(16, 64, 128, 1024)), Shared(0, 4))
-      << "of 5 tiles: apart, 4 splits would have 6";
-  EXPECT_THAT(fitted(joint, query(16, 8, 128, 512), many), Shared(0, 4)) << "units were idle";
-}
-
-TEST(Dispatch, SplitsAWinnerOfOneSplitWithTheFallbacksReduceKernel) {
-  const Splits one{0, 1, SplitMap::contiguous};
-  const Query tuned = query(16, 64, 128, 512);
-  EXPECT_THAT(fitted(one, tuned, query(16, 8, 128, 512)), Shared(0, 5)) << "8 of 2 tiles, fewest";
-  EXPECT_THAT(fitted(one, tuned, query(16, 64, 128, 1024)), Shared(0, 1))
-      << "it left units idle, and wanted no more";
-  Winner w = winner(tuned, 1);
-  Launch launch = variant_launch(w.params);
-  launch.splits = one;
-  launch.reduce = {.block_h = 4, .waves = 2};
-  w.params = variant_params(launch);
-  const DispatchTable table("gfx950", {w});
-  EXPECT_FALSE(table.lookup(tuned).borrows_reduce);
-  const Answer near = table.lookup(query(16, 8, 128, 512));
-  EXPECT_TRUE(near.borrows_reduce);
-  EXPECT_EQ(near.reduce_grid.y, 16u) << "a head each, as the fallback reduces";
-  EXPECT_EQ(near.workspace_bytes, workspace_bytes(near.launch, query(16, 8, 128, 512)));
 }
 
 TEST(Dispatch, PassesOverWinnersItCannotLaunchAndSaysSo) {

@@ -79,6 +79,19 @@ TEST(Params, AreCanonical) {
   EXPECT_EQ(variant_params(variant_launch(shuffled.dump(3))), params);
 }
 
+TEST(Params, LeaveOutAYoungerFieldWhereItSaysWhatAllVariantsDidBefore) {
+  Launch launch = random_launch(4);
+  launch.config.cluster = 1;
+  const std::string before = variant_params(launch);
+  EXPECT_FALSE(nlohmann::json::parse(before).contains("cluster"));
+  EXPECT_EQ(variant_launch(before).config.cluster, 1);
+  launch.config.cluster = 4;
+  const std::string after = variant_params(launch);
+  EXPECT_EQ(nlohmann::json::parse(after)["cluster"], 4);
+  EXPECT_EQ(variant_launch(after).config.cluster, 4);
+  EXPECT_EQ(variant_launch(after).config.rescale_threshold, launch.config.rescale_threshold);
+}
+
 TEST(Params, WhatCannotBeReadIsNamed) {
   const nlohmann::json good = nlohmann::json::parse(variant_params(random_launch(3)));
   const auto with = [&](const char* key, const nlohmann::json& value) {

@@ -27,7 +27,7 @@ class SomeBundle {
     contents_.version = "test";
     for (const Launch& launch : fallback_launches(arch_)) {
       BundleFallback fallback{arch_, variant_params(launch), decode(launch), {}};
-      if (may_split(launch.splits)) fallback.reduce_key = reduce(launch);
+      if (may_reduce(launch)) fallback.reduce_key = reduce(launch);
       contents_.fallbacks.push_back(fallback);
     }
   }
@@ -59,7 +59,7 @@ class SomeBundle {
     w.evidence = evidence;
     w.median_us = median_us;
     row.winner.decode_key = decode(launch);
-    if (may_split(launch.splits)) row.winner.reduce_key = reduce(launch);
+    if (may_reduce(launch)) row.winner.reduce_key = reduce(launch);
     row.origin.device = a_device(arch_);
     row.origin.toolchain = toolchain_of(release_);
     contents_.winners.push_back(row);

@@ -73,6 +73,46 @@ TEST(Config, TakesTwelveWavesWithRolesAlone) {
   EXPECT_TRUE(refused_with([](Config& c) { c.wave_split = WaveSplit::weights; }));
 }
 
+TEST(Config, TakesSixteenWavesWhereFourFetchRows) {
+  Config config = kGood;
+  config.wave_split = WaveSplit::roles;
+  config.query_in = QueryIn::lds;
+  config.stages = 2;
+  config.waves = 16;
+  EXPECT_FALSE(valid(config)) << "nobody fetches";
+  config.load_path = LoadPath::bulk;
+  EXPECT_TRUE(valid(config));
+  EXPECT_EQ(of_fillers(config).waves, 8);
+  EXPECT_EQ(gathered_rows(of_fillers(config)), 8) << "two fillers a strip, half of its rows each";
+  EXPECT_EQ(raw_bytes(config) % 1024, 0) << "tiles lie behind it";
+  EXPECT_GE(raw_bytes(config), config.block_k * (kRowBytes + kScaleBytes));
+  config.waves = 12;
+  EXPECT_FALSE(valid(config));
+  config.wave_split = WaveSplit::weights;
+  config.waves = 4;
+  EXPECT_FALSE(valid(config)) << "rows are copied whole beside roles alone";
+}
+
+TEST(Config, ClustersWholeSplitsOfFewHeads) {
+  Config config = kGood;
+  config.wave_split = WaveSplit::weights;
+  config.query_in = QueryIn::lds;
+  config.cluster = 4;
+  EXPECT_TRUE(valid(config));
+  EXPECT_TRUE(valid(config, {0, 8, SplitMap::contiguous}));
+  EXPECT_FALSE(valid(config, {0, 6, SplitMap::contiguous})) << "half a cluster";
+  EXPECT_FALSE(valid(config, {4, 4, SplitMap::contiguous})) << "as many as there are scopes";
+  EXPECT_TRUE(valid(kGood, {4, 6, SplitMap::contiguous}));
+  EXPECT_EQ(partials(config, {0, 4, SplitMap::contiguous}, true), 1);
+  EXPECT_EQ(partials(config, {0, 8, SplitMap::contiguous}, false), 2);
+  EXPECT_EQ(partials(kGood, {2, 8, SplitMap::contiguous}, true), 10);
+  config.block_h = 64;
+  EXPECT_FALSE(valid(config)) << "more than LDS holds";
+  config = kGood;
+  config.cluster = 2;
+  EXPECT_FALSE(valid(config)) << "columns are not laid out for it";
+}
+
 TEST(Splits, JointScopesShareTheExtraScopesWorkgroups) {
   EXPECT_EQ(total_splits({0, 8, SplitMap::contiguous}, true), 8);
   EXPECT_EQ(total_splits({0, 8, SplitMap::contiguous}, false), 8);

@@ -22,7 +22,9 @@ lds_per_cu: 65536
 lds_per_workgroup: 32768
 lds_granule: 512
 lds_reserved: 0
+workgroups_per_cluster: 4
 has_transposing_read: true
+has_bulk_copies: true
 direct_load_widths: [4, 16]
 compute_units: 30
 clock_mhz: 2000
@@ -54,6 +56,8 @@ TEST(Arch, ReadsWhatTheFileSays) {
   EXPECT_EQ(arch.memory_rate, 1.5e12);
   EXPECT_EQ(arch.launch_overhead_us, 2.5);
   EXPECT_TRUE(arch.has_transposing_read);
+  EXPECT_TRUE(arch.has_bulk_copies);
+  EXPECT_EQ(arch.workgroups_per_cluster, 4);
   EXPECT_EQ(arch.direct_load_widths, (std::vector<std::int64_t>{4, 16}));
   EXPECT_EQ(arch.main_format, Fp8Format::fnuz);
   EXPECT_EQ(arch.extra_format, Fp8Format::ocp);
@@ -102,12 +106,12 @@ TEST(Arch, MistakesAreNamedAtTheirLine) {
             "archs/toy.yaml:4: an integer from 1 to 1073741824 is expected, not '0'");
   EXPECT_EQ(error("lanes: 64\n", ""), "archs/toy.yaml:1: the key 'lanes' is missing");
   EXPECT_EQ(error("1.5e12", "fast"),
-            "archs/toy.yaml:21: a positive number (8e12, 2.01/128) is expected, not 'fast'");
+            "archs/toy.yaml:23: a positive number (8e12, 2.01/128) is expected, not 'fast'");
   EXPECT_EQ(error("has_transposing_read: true", "has_transposing_read: yes"),
-            "archs/toy.yaml:15: true or false is expected, not 'yes'");
+            "archs/toy.yaml:16: true or false is expected, not 'yes'");
   EXPECT_EQ(error("fnuz", "e5m2"),
-            "archs/toy.yaml:25: 'e5m2' is no fp8 format; known are ocp, fnuz");
-  EXPECT_EQ(error("[4, 16]", "[4, 4]"), "archs/toy.yaml:16: 4 is listed twice");
+            "archs/toy.yaml:27: 'e5m2' is no fp8 format; known are ocp, fnuz");
+  EXPECT_EQ(error("[4, 16]", "[4, 4]"), "archs/toy.yaml:18: 4 is listed twice");
 }
 
 }  // namespace

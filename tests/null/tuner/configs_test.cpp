@@ -94,6 +94,7 @@ TEST(Configs, EveryAdmissibleVariantIsValidCode) {
     for (const Point& point : points) {
       const Launch launch = variant_launch(space.params(point));
       ASSERT_TRUE(valid(launch.config)) << arch << " " << space.params(point);
+      ASSERT_TRUE(valid(launch.config, launch.splits)) << arch << " " << space.params(point);
       ASSERT_TRUE(valid(launch.reduce)) << arch << " " << space.params(point);
     }
   }

@@ -56,6 +56,14 @@ extern "C" MLA_KERNEL(kConfig) void entry(mla::DecodeArgs args) {
 )");
 }
 
+TEST(Source, SaysWhichWorkgroupsAreACluster) {
+  Config config = kLaunch.config;
+  config.cluster = 4;
+  const std::string source = decode_source(config);
+  EXPECT_NE(source.find("    .cluster = 4,\n"), std::string::npos);
+  EXPECT_NE(source.find("extern \"C\" MLA_CLUSTER_KERNEL(kConfig) void entry"), std::string::npos);
+}
+
 TEST(Source, PrintsTheWholeUnitOfAReduceKernel) {
   EXPECT_EQ(reduce_source(kLaunch.reduce), R"(#include "sparse_mla_reduce.hpp"
 

@@ -1,0 +1,136 @@
+#pragma once
+
+// sm_90: rows by the copy engine (PTX ISA, "cp.async.bulk" and "mbarrier"), for LoadPath::bulk.
+//
+// A row buffer is what one wave fills its part of a tile from. A fetching wave serves the buffers
+// of all sharers of its strip, a lane a row. Whatever comes is counted at `full`: of each row its
+// lane's arrival, which is that of its scales, and once how many bytes of rows are to come. Whoever
+// has read all counts that at `empty`. Of both, one waits for the next change by naming its parity.
+
+#include "machine_sm90_blocks.hpp"
+
+namespace mla {
+
+// Offsets in a buffer. `c`: that of the fillers.
+template <Config c>
+struct RowBuffer {
+  static constexpr int kRows = gathered_rows(c);
+  static constexpr unsigned kScales = kRows * kRowBytes;
+  static constexpr unsigned kKeys = kScales + kRows * kScaleBytes;  // of the whole strip
+  static constexpr unsigned kFull = kKeys + 16, kEmpty = kFull + 8;
+  static_assert(kEmpty + 8 == row_buffer_bytes(c));
+};
+
+MLA_DEVICE void count_arrivals(LdsPtr place, int expected) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(place), "r"(expected) : "memory");
+}
+MLA_DEVICE void arrive(LdsPtr place) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(place) : "memory");
+}
+MLA_DEVICE void arrive_expecting(LdsPtr place, int bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(place), "r"(bytes)
+               : "memory");
+}
+// This lane arrives when its copies to LDS so far have.
+MLA_DEVICE void arrive_with_copies(LdsPtr place) {
+  asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(place) : "memory");
+}
+MLA_DEVICE void wait_for_arrivals(LdsPtr place, unsigned parity) {
+  asm volatile(
+      "{ .reg .pred done; again: mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1; "
+      "@!done bra again; }" ::"r"(place),
+      "r"(parity)
+      : "memory");
+}
+MLA_DEVICE void copy_row(LdsPtr to, GlobalPtr row, LdsPtr full) {
+  asm volatile(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::
+          "r"(to),
+      "l"(row), "n"(kRowBytes), "r"(full)
+      : "memory");
+}
+
+// For one wave to call, of the fillers' `c`, before a barrier of all.
+template <Config c>
+MLA_DEVICE void open_buffers(LdsPtr buffers, int count) {
+  for (int i = lane_id(); i < count; i += kLanes) {
+    const LdsPtr buffer = buffers + static_cast<unsigned>(i * row_buffer_bytes(c));
+    count_arrivals(buffer + RowBuffer<c>::kFull, RowBuffer<c>::kRows + 1);
+    count_arrivals(buffer + RowBuffer<c>::kEmpty, 1);
+  }
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+template <Config c>
+MLA_DEVICE LdsPtr buffer_of(LdsPtr buffers, int set, int filler) {
+  return buffers + static_cast<unsigned>((set * c.waves + filler) * row_buffer_bytes(c));
+}
+// Starts bringing the rows of a strip's slots into `set` of its sharers' buffers, once they have
+// left it; `turn` counts how often it was brought something before. A row that is not there becomes
+// zeros; were it copied too, all workgroups would queue for the same ones.
+template <Config c>
+MLA_DEVICE void fetch_strip(LdsPtr buffers, int set, int strip, const ScopeView& scope,
+                            Slots<c> slot, int turn) {
+  using Buffer = RowBuffer<c>;
+  const int lane = lane_id(), share = lane % 16 / Buffer::kRows, row = lane % Buffer::kRows;
+  const LdsPtr mine = buffer_of<c>(buffers, set, strip + share * strips_per_tile(c));
+  const unsigned keys = __ballot_sync(kAllLanes, slot >= 0 && slot < scope.rows) & 0xffffu;
+  const bool there = (keys >> lane % 16 & 1u) != 0;
+  const RowPlace place = place_of(scope, slot, there);
+  if (turn > 0) wait_for_arrivals(mine + Buffer::kEmpty, static_cast<unsigned>(turn - 1) & 1u);
+  if (lane < 16) {
+    if (row == 0) {
+      constexpr unsigned kMine = (1u << Buffer::kRows) - 1u;
+      lds_write(mine + Buffer::kKeys, keys);
+      arrive_expecting(mine + Buffer::kFull,
+                       __popc(keys >> share * Buffer::kRows & kMine) * kRowBytes);
+    }
+    const LdsPtr to = mine + static_cast<unsigned>(row * kRowBytes),
+                 scales = mine + Buffer::kScales + static_cast<unsigned>(row * kScaleBytes);
+    if (there) {
+      copy_row(to, place.row, mine + Buffer::kFull);
+      copy_to_lds<kScaleBytes>(scales, place.scales, true);
+      arrive_with_copies(mine + Buffer::kFull);
+    } else {
+      MLA_ROLLED for (unsigned i = 0; i < kRowBytes; i += 16) lds_write(to + i, uint4{0, 0, 0, 0});
+      lds_write(scales, uint2{0x7f7f7f7fu, 0x007f7f7fu});
+      arrive(mine + Buffer::kFull);
+    }
+  }
+  __syncwarp();
+}
+// Fills a wave's part of a tile from what was brought for it, and leaves the buffer. Returns which
+// of its strip's keys are there.
+template <Config c>
+MLA_DEVICE unsigned fill_from_buffer(LdsPtr tile, LdsPtr buffers, int set, int filler,
+                                     Fp8Format format, LdsPtr lifts, int turn) {
+  using Buffer = RowBuffer<c>;
+  const LdsPtr buffer = buffer_of<c>(buffers, set, filler);
+  const int row0 = filler % strips_per_tile(c) * 16 + filler / strips_per_tile(c) * Buffer::kRows;
+  wait_for_arrivals(buffer + Buffer::kFull, static_cast<unsigned>(turn) & 1u);
+  RawStrip<c> raw;
+  raw.format = format;
+  raw.staged = buffer;
+  raw.keys = lds_read<unsigned>(buffer + Buffer::kKeys);
+  MLA_UNROLL for (int r = 0; r < Shape<c>::kRows; ++r) raw.scales[r] = lds_read<uint2>(
+      buffer + Buffer::kScales + static_cast<unsigned>((lane_row() + 8 * r) * kScaleBytes));
+  const auto leave = [&]() MLA_LAMBDA {
+    __syncwarp();
+    if (lane_id() == 0) arrive(buffer + Buffer::kEmpty);
+  };
+  look_at_scales<c>(raw);
+  Lifts lift;
+  if (raw.large || format != Fp8Format::ocp) {
+    lift = fill_with_care<c>(tile, raw, row0, 0);
+    leave();
+  } else {
+    GroupWords words[kGroups];
+    MLA_UNROLL for (int g = 0; g < kGroups; ++g) words[g] = take_words<c>(raw, 0, g);
+    leave();
+    MLA_UNROLL for (int g = 0; g < kGroups; ++g)
+        fill_group<c>(tile, row0, 0, g, prepare_keys<c>(raw, words[g], 0, g));
+  }
+  write_lifts<c>(lifts, row0, lift);
+  return raw.keys;
+}
+
+}  // namespace mla

@@ -1,0 +1,37 @@
+#pragma once
+
+#include "kernels/dispatch.hpp"
+#include "kernels/params.hpp"
+#include "tests/null/db/fixture.hpp"
+
+namespace mla::test {
+
+// A winner that can be told from others by its split_extra.
+inline Winner winner(const Query& shape, int mark, Evidence evidence = Evidence::measured,
+                     double median_us = 10) {
+  Launch launch = fallback_launch("gfx950", {.heads = 16, .tokens = 1, .main_len = 1});
+  launch.splits = {.split_main = 1, .split_extra = mark, .split_map = SplitMap::contiguous};
+  Winner w;
+  w.arch = "gfx950";
+  w.problem = {.kernel = "sparse_mla_decode",
+               .num_heads = shape.heads,
+               .num_tokens = shape.tokens,
+               .main_len = shape.main_len,
+               .extra_len = shape.extra_len,
+               .main_page = shape.main_page,
+               .extra_page = shape.extra_len == 0 ? 0 : shape.extra_page,
+               .main_format = static_cast<int>(shape.main_format),
+               .extra_format = static_cast<int>(shape.extra_format)};
+  w.rocm = "7.2.4";
+  w.variant = key(mark);
+  w.params = variant_params(launch);
+  w.evidence = evidence;
+  w.median_us = median_us;
+  return w;
+}
+
+inline Query query(int heads, int tokens, int main_len, int extra_len) {
+  return {.heads = heads, .tokens = tokens, .main_len = main_len, .extra_len = extra_len};
+}
+
+}  // namespace mla::test
