@@ -143,8 +143,11 @@ MLA_DEVICE void gather(RawStrip<c>& raw, const ScopeView& scope, Slots<c> slot, 
   raw.format = scope.format;
   raw.staged = staging;
   if (raw.keys == 0) return;
-  // Lanes without a row read a neighbour's instead of branching; fetch() clears what they got.
-  if (!there) slot = __builtin_amdgcn_readlane(slot, __builtin_ctz(raw.keys));
+  // Lanes without a row read a neighbour's instead of branching; fetch() clears what they got. Its
+  // slot is read while all lanes are active: within a branch the compiler may move the slots of the
+  // active ones alone.
+  const int neighbour = __builtin_amdgcn_readlane(slot, __builtin_ctz(raw.keys));
+  slot = there ? slot : neighbour;
   int page, in_page;
   if ((scope.page_size & (scope.page_size - 1)) == 0) {
     page = slot >> __builtin_ctz(static_cast<unsigned>(scope.page_size));
