@@ -116,15 +116,6 @@ MLA_DEVICE unsigned pack_bf16(float low, float high) {
 #endif
 }
 
-// The scale of a UE8M0 byte as a float's bits, 2^(byte - 127); byte 0 is the subnormal 2^-127.
-MLA_DEVICE float scale_of(unsigned byte) {
-#if defined(__gfx950__)
-  return __builtin_bit_cast(float, byte << 23);  // the scaled conversion reads the exponent alone
-#else
-  return __builtin_bit_cast(float, byte == 0 ? 0x00400000u : byte << 23);
-#endif
-}
-
 // Four e4m3 bytes times a scale, as four bf16. Exact: 3 mantissa bits times a power of two.
 // NaN bytes come out as NaN, except OCP NaN on gfx942, whose converter knows FNUZ only: see
 // needs_scrub().

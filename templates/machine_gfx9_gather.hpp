@@ -249,6 +249,19 @@ template <Config c>
 MLA_DEVICE unsigned scale_byte(const RawStrip<c>& raw, int g) {
   return (g < 4 ? raw.scales.x : raw.scales.y) >> (8 * (g % 4)) & 255u;
 }
+// The scale of group g. On gfx950 the exponent alone is right, which is all that the scaled
+// conversion reads (CDNA 4 ISA guide: exponent(S1.f32)).
+template <Config c>
+MLA_DEVICE float group_scale(const RawStrip<c>& raw, int g) {
+#if defined(__gfx950__)
+  const unsigned word = g < 4 ? raw.scales.x : raw.scales.y;
+  const int k = g % 4;
+  return __builtin_bit_cast(float, k == 3 ? word >> 1 : word << (23 - 8 * k));
+#else
+  const unsigned byte = scale_byte<c>(raw, g);  // 2^(byte - 127); 0 is the subnormal 2^-127
+  return __builtin_bit_cast(float, byte == 0 ? 0x00400000u : byte << 23);
+#endif
+}
 // Whether a byte, half or scale of the strip is NaN.
 template <Config c>
 MLA_DEVICE bool has_nan(const RawStrip<c>& raw, int first_group) {

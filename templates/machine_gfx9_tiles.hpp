@@ -46,7 +46,7 @@ MLA_DEVICE KeyFragment<c> dequantise(const RawStrip<c>& raw, int first_group, in
   if (g == kGroups - 1) {
     MLA_UNROLL for (int i = 0; i < S::kWords / 4; ++i) k.steps[i] = raw.words[u][i];
   } else {
-    const float scale = scale_of(scale_byte<c>(raw, g));
+    const float scale = group_scale<c>(raw, g);
     MLA_UNROLL for (int i = 0; i < S::kWords / 2; ++i) {
       const u32x2 pair = dequantise_word(raw.words[u][i / 4][i % 4], scale, raw.format);
       k.steps[i / 2][2 * (i % 2)] = pair.x;
