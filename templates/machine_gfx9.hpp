@@ -116,6 +116,17 @@ MLA_DEVICE unsigned pack_bf16(float low, float high) {
 #endif
 }
 
+// sum + both halves of a bf16 pair.
+MLA_DEVICE float add_pair(float sum, unsigned pair) {
+#if defined(__gfx950__)
+  return __builtin_amdgcn_fdot2_f32_bf16(__builtin_bit_cast(bf16x2, pair),
+                                         __builtin_bit_cast(bf16x2, 0x3f803f80u), sum, false);
+#else
+  sum += __builtin_bit_cast(float, pair << 16);
+  return sum + __builtin_bit_cast(float, pair & 0xffff0000u);
+#endif
+}
+
 // Four e4m3 bytes times a scale, as four bf16. Exact: 3 mantissa bits times a power of two.
 // NaN bytes come out as NaN, except OCP NaN on gfx942, whose converter knows FNUZ only: see
 // needs_scrub().

@@ -80,16 +80,13 @@ MLA_DEVICE WeightTile<M> weigh(const ScoreTile<M>& s, float scale, const PerHead
                                PerHead<M>& sum, PerHead<M>& exact) {
   WeightTile<M> w;
   MLA_UNROLL for (int q = 0; q < M * M / kLanes / 4; ++q) {
-    float p[4];
-    MLA_UNROLL for (int i = 0; i < 4; ++i) {
-      p[i] = exp2_fast(__builtin_fmaf(s.v[4 * q + i], scale, -offset.v[0]));
-      exact.v[0] += p[i];
-    }
-    w.chunks[q] = u32x2{pack_bf16(p[0], p[1]), pack_bf16(p[2], p[3])};
     MLA_UNROLL for (int i = 0; i < 2; ++i) {
-      const unsigned pair = w.chunks[q][i];
-      sum.v[0] += __builtin_bit_cast(float, pair << 16);
-      sum.v[0] += __builtin_bit_cast(float, pair & 0xffff0000u);
+      const float x = exp2_fast(__builtin_fmaf(s.v[4 * q + 2 * i], scale, -offset.v[0]));
+      const float y = exp2_fast(__builtin_fmaf(s.v[4 * q + 2 * i + 1], scale, -offset.v[0]));
+      exact.v[0] += x;
+      exact.v[0] += y;
+      w.chunks[q][i] = pack_bf16(x, y);
+      sum.v[0] = add_pair(sum.v[0], w.chunks[q][i]);
     }
   }
   return w;
