@@ -35,8 +35,9 @@ struct Counts {
   double lds = 0;
 };
 
-// What the verbs of the templates come to, roughly: two instructions for two elements dequantised,
-// eight for a score's way to its weight.
+// What the verbs of the templates come to, roughly: what the arch takes to dequantise an element,
+// eight for a score's way to its weight; on gfx9 also half of one for a value that no read
+// transposes, and for an output that every tile rescales.
 Counts estimate(const Arch& arch, const Config& c, double gathered) {
   const double lanes = arch.limits.lanes;
   const double elements = gathered * kHeadDim / lanes;
@@ -58,8 +59,16 @@ Counts estimate(const Arch& arch, const Config& c, double gathered) {
   const double reads_per_lane = c.value_read == ValueRead::strided ? 1 : 4;
   Counts n;
   const double filling = elements * uses, weighing = 8 * weighed * heads / lanes;
-  n.valu = roles ? std::max(filling, weighing) : filling + weighing;
-  n.lds = filling / 4 + c.block_k * value_columns / lanes / reads_per_lane;
+  const double values = c.block_k * value_columns / lanes;
+  double dequantising = arch.valu_per_element * filling;
+  double multiplying = 0;
+  if (lanes > 32) {
+    if (c.wave_split == WaveSplit::heads) dequantising += 2 * elements;  // in search of NaN
+    if (c.value_read != ValueRead::transposing) multiplying += values / 2;
+    if (c.rescale_threshold < 0) multiplying += heads * value_columns / lanes / 2;
+  }
+  n.valu = roles ? std::max(dequantising, weighing) : dequantising + weighing + multiplying;
+  n.lds = filling / 4 + values / reads_per_lane;
   return n;
 }
 
@@ -79,12 +88,12 @@ Step step_of(const Arch& arch, const Config& c, const Resources& use) {
   if (c.wave_split == WaveSplit::blocks) step.barriers += 2;
 
   Counts n = estimate(arch, c, gathered);
-  if (use.mfma > 0 && use.valu >= 0 && use.lds >= 0) {
+  if (use.mfma > 0 && use.lds >= 0) {
     // A matrix instruction keeps its SIMD for as many cycles as it has rows, on every arch that is
     // disassembled.
     const double per_step = std::max(1.0, step.matrix / c.mfma);
     const double bodies = std::max(1.0, use.mfma / per_step);
-    n = {use.valu / bodies, use.lds / bodies};
+    n.lds = use.lds / bodies;
   }
   const double issue = limits.lanes > 32 ? limits.lanes / 16.0 : 1.0;
   step.valu = n.valu * issue;
