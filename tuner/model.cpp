@@ -17,6 +17,7 @@ constexpr double kLdsBytesPerCycle = 128;
 constexpr double kLdsBytesPerLane = 8;     // of an average LDS instruction
 constexpr double kMissedAgain = 0.25;      // share of rows read again that no cache holds any more
 constexpr double kReduceWavesPerSimd = 8;  // small kernels fill a CU
+constexpr double kShows = 0.001;           // of what something slower hides
 
 double ceil_div(double a, double b) { return std::ceil(a / b); }
 
@@ -37,7 +38,7 @@ struct Counts {
 
 // What the verbs of the templates come to, roughly: what the arch takes to dequantise an element,
 // eight for a score's way to its weight; on gfx9 also half of one for a value that no read
-// transposes, and for an output that every tile rescales.
+// transposes, and for an output that is rescaled, assumed of every `rescale_threshold`-th tile.
 Counts estimate(const Arch& arch, const Config& c, double gathered) {
   const double lanes = arch.limits.lanes;
   const double elements = gathered * kHeadDim / lanes;
@@ -65,7 +66,8 @@ Counts estimate(const Arch& arch, const Config& c, double gathered) {
   if (lanes > 32) {
     if (c.wave_split == WaveSplit::heads) dequantising += 2 * elements;  // in search of NaN
     if (c.value_read != ValueRead::transposing) multiplying += values / 2;
-    if (c.rescale_threshold < 0) multiplying += heads * value_columns / lanes / 2;
+    const double rescales = 1.0 / std::max(1, c.rescale_threshold);
+    multiplying += rescales * heads * value_columns / lanes / 2;
   }
   n.valu = roles ? std::max(dequantising, weighing) : dequantising + weighing + multiplying;
   n.lds = filling / 4 + values / reads_per_lane;
@@ -112,7 +114,7 @@ double step_cycles(const Arch& arch, const Config& c, const Step& step, double k
   const double simd = ceil_div(waves, arch.limits.simds_per_cu) * std::max(step.matrix, step.valu);
   const double share = arch.memory_rate / (clock * 1e6 * active);
   const double memory = waves * step.bytes / std::min(kLoadBytesPerCycle, share);
-  return std::max({alone, simd, waves * step.lds, memory});
+  return std::max({alone, simd, waves * step.lds, memory}) + kShows * alone;
 }
 
 double merge_cycles(const Config& c) {
@@ -173,8 +175,9 @@ double predict_decode_us(const Arch& arch, const ProblemRecord& p, const Config&
   const double traffic = minimum_bytes(p) + kMissedAgain * again + workspace;
   const double padded = 4.0 * kHeadDim * keys * groups * c.block_h;
   const double peak = arch.matrix_rate * cus * arch.clock_mhz * 1e6;
-  return std::max(
+  const double bound = std::max(
       {makespan, traffic / arch.memory_rate * 1e6, padded / peak * 1e6, roofline_us(arch, p)});
+  return bound + kShows * makespan;
 }
 
 double predict_reduce_us(const Arch& arch, const ProblemRecord& p, const ReduceConfig& r,

@@ -26,7 +26,7 @@ struct Prediction {
 //   matrix = 4 * 512 * keys * heads of the wave / (matrix_rate / simds)           QK and PV
 //   valu   = VALU instructions * lanes / 16 (1 cycle where a SIMD is a wave wide): of a lane, the
 //            arch's valu_per_element for each element dequantised and 8 for each score; on gfx9
-//            1/2 for each value read untransposed and each output rescaled at every tile
+//            1/2 for each value read untransposed and each output in a tile that rescales
 //   lds    = static LDS instructions / bodies * 8 bytes * lanes / 128             of the CU's LDS
 //   memory = bytes gathered / this CU's share of the bandwidth, at most 64 bytes per cycle
 // bodies is how often the tile loop's body stands in the code: static matrix instructions over
@@ -35,12 +35,15 @@ struct Prediction {
 // fifths (the others run once, or for NaN alone), of LDS instructions nine tenths. A wave by itself
 // needs matrix + valu + lds + barriers, and waits for memory: the whole latency with prefetch 1,
 // latency / (prefetch - 1) at least otherwise. A CU with k workgroups of w waves needs at least
-// ceil(k w / simds) * max(matrix, valu), k w lds, k w memory. The step is the largest.
+// ceil(k w / simds) * max(matrix, valu), k w lds, k w memory. The step is the largest, and a
+// thousandth of what a wave needs by itself: of variants that wait for the same, dozens on gfx9,
+// the one with the most slack shall win, and not the one whose key is smallest.
 //
 //   workgroup = 2 latencies + steps * step + merge + 1 latency
 //   k         = workgroups a CU holds (registers, LDS, waves), at most what the grid gives it
 //   makespan  = the longest workgroup, or ceil(grid / (k * CUs)) rounds of the average one
 //   decode    = max(makespan, traffic / bandwidth, flops of whole tiles / matrix rate)
+//               + 0.001 makespan
 //   reduce    = max(rounds * (latency + rows per wave * splits * step), workspace / bandwidth)
 // traffic is the problem's minimum, plus the workspace, plus a quarter of the rows that further
 // head groups read again (the rest they find in a cache).

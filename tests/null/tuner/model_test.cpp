@@ -107,6 +107,17 @@ TEST(Model, DequantisingInMoreInstructionsTakesLonger) {
   EXPECT_GT(us(a_problem(64), a_launch(), a_kernel(), arch), us(a_problem(64), a_launch()));
 }
 
+// Memory bounds both, and both are predicted nearly the same.
+TEST(Model, OfVariantsThatWaitForMemoryTheOneWithMoreSlackIsFaster) {
+  Launch more = a_launch(), less = a_launch();
+  more.config.rescale_threshold = 1;
+  Arch arch = kArch;
+  arch.memory_rate /= 100;
+  const ProblemRecord problem = a_problem(512);
+  EXPECT_LT(us(problem, less, a_kernel(), arch), us(problem, more, a_kernel(), arch));
+  EXPECT_GT(us(problem, less, a_kernel(), arch), 0.999 * us(problem, more, a_kernel(), arch));
+}
+
 // One wave's vector instructions run while another's matrix instructions do.
 TEST(Model, ASecondWaveOnEachSimdHelpsALongList) {
   Resources two = a_kernel(2);
