@@ -17,6 +17,7 @@ constexpr double kLdsBytesPerCycle = 128;
 constexpr double kLdsBytesPerLane = 8;     // of an average LDS instruction
 constexpr double kMissedAgain = 0.25;      // share of rows read again that no cache holds any more
 constexpr double kReduceWavesPerSimd = 8;  // small kernels fill a CU
+constexpr double kLinearConflicts = 4;     // 16 rows from one bank on: 64 bytes of 256
 constexpr double kShows = 0.001;           // of what something slower hides
 
 double ceil_div(double a, double b) { return std::ceil(a / b); }
@@ -100,6 +101,7 @@ Step step_of(const Arch& arch, const Config& c, const Resources& use) {
   const double issue = limits.lanes > 32 ? limits.lanes / 16.0 : 1.0;
   step.valu = n.valu * issue;
   step.lds = n.lds * kLdsBytesPerLane * limits.lanes / kLdsBytesPerCycle;
+  if (limits.lanes > 32 && c.lds_layout == LdsLayout::linear) step.lds *= kLinearConflicts;
   return step;
 }
 

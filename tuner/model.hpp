@@ -28,6 +28,7 @@ struct Prediction {
 //            arch's valu_per_element for each element dequantised and 8 for each score; on gfx9
 //            1/2 for each value read untransposed and each output in a tile that rescales
 //   lds    = static LDS instructions / bodies * 8 bytes * lanes / 128             of the CU's LDS
+//            and on gfx9 four times that where the layout is linear
 //   memory = bytes gathered / this CU's share of the bandwidth, at most 64 bytes per cycle
 // bodies is how often the tile loop's body stands in the code: static matrix instructions over
 // those of one step. Where the compiler brings no disassembler, LDS instructions are estimated from

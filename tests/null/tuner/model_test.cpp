@@ -107,6 +107,12 @@ TEST(Model, DequantisingInMoreInstructionsTakesLonger) {
   EXPECT_GT(us(a_problem(64), a_launch(), a_kernel(), arch), us(a_problem(64), a_launch()));
 }
 
+TEST(Model, RowsThatBeginInOneBankAreSlow) {
+  Launch linear = a_launch();
+  linear.config.lds_layout = LdsLayout::linear;
+  EXPECT_GT(us(a_problem(64), linear), us(a_problem(64), a_launch()));
+}
+
 // Memory bounds both, and both are predicted nearly the same.
 TEST(Model, OfVariantsThatWaitForMemoryTheOneWithMoreSlackIsFaster) {
   Launch more = a_launch(), less = a_launch();
