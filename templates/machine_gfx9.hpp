@@ -116,12 +116,14 @@ MLA_DEVICE unsigned pack_bf16(float low, float high) {
 #endif
 }
 
-// The scale of a UE8M0 byte as a float's bits, 2^(byte - 127); byte 0 is the subnormal 2^-127.
-MLA_DEVICE float scale_of(unsigned byte) {
+// sum + both halves of a bf16 pair.
+MLA_DEVICE float add_pair(float sum, unsigned pair) {
 #if defined(__gfx950__)
-  return __builtin_bit_cast(float, byte << 23);  // the scaled conversion reads the exponent alone
+  return __builtin_amdgcn_fdot2_f32_bf16(__builtin_bit_cast(bf16x2, pair),
+                                         __builtin_bit_cast(bf16x2, 0x3f803f80u), sum, false);
 #else
-  return __builtin_bit_cast(float, byte == 0 ? 0x00400000u : byte << 23);
+  sum += __builtin_bit_cast(float, pair << 16);
+  return sum + __builtin_bit_cast(float, pair & 0xffff0000u);
 #endif
 }
 

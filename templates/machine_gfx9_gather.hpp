@@ -85,11 +85,11 @@ MLA_DEVICE ScopeView open_scope(const CacheScope& scope, int token) {
 template <Config c>
 struct RawStrip {
   static constexpr int kUnits = gathered_groups(c);
-  u32x4 words[kUnits][Shape<c>::kWords / 4];  // NoPE groups use the first half
-  u32x2 scales;                               // the row's 7 scale bytes and its pad byte
-  unsigned keys;                              // one bit for each row that is there
-  Fp8Format format;                           // the same for the whole strip
-  LdsPtr staged;                              // where direct loads put the strip
+  u32x4 words[kUnits][Shape<c>::kWords / 4] = {};  // NoPE groups use the first half
+  u32x2 scales = {};                               // the row's 7 scale bytes and its pad byte
+  unsigned keys;                                   // one bit for each row that is there
+  Fp8Format format;                                // the same for the whole strip
+  LdsPtr staged;                                   // where direct loads put the strip
 };
 
 // The slots of the strip that begins at `position` of the list: each lane its row's; -1 past the
@@ -131,8 +131,9 @@ MLA_DEVICE void load_group(u32x4 (&words)[Shape<c>::kWords / 4], GlobalPtr from)
   }
 }
 
-// Starts loading the rows of the slots; kUnits groups from `first_group` on. Rows of slots that are
-// not there hold zeros after fetch(). A strip without any row loads nothing.
+// Starts loading the rows of the slots; kUnits groups from `first_group` on. A row of a slot that
+// is not there holds what another of the strip does, and a strip without any row, which loads
+// nothing, what it held before. Scrubbed as that is, or zero, a weight of 0 cancels it.
 template <Config c>
 MLA_DEVICE void gather(RawStrip<c>& raw, const ScopeView& scope, Slots<c> slot, int first_group,
                        LdsPtr staging) {
@@ -143,8 +144,10 @@ MLA_DEVICE void gather(RawStrip<c>& raw, const ScopeView& scope, Slots<c> slot, 
   raw.format = scope.format;
   raw.staged = staging;
   if (raw.keys == 0) return;
-  // Lanes without a row read a neighbour's instead of branching; fetch() clears what they got.
-  if (!there) slot = __builtin_amdgcn_readlane(slot, __builtin_ctz(raw.keys));
+  // Lanes without a row read a neighbour's instead of branching. Its slot is read while all lanes
+  // are active: within a branch the compiler may move the slots of the active ones alone.
+  const int neighbour = __builtin_amdgcn_readlane(slot, __builtin_ctz(raw.keys));
+  slot = there ? slot : neighbour;
   int page, in_page;
   if ((scope.page_size & (scope.page_size - 1)) == 0) {
     page = slot >> __builtin_ctz(static_cast<unsigned>(scope.page_size));
@@ -185,7 +188,7 @@ MLA_DEVICE void gather(RawStrip<c>& raw, const ScopeView& scope, Slots<c> slot, 
   }
 }
 
-// Completes the loads of a strip: its words are in registers, zero where a row is not there.
+// Completes the loads of a strip: its words are in registers.
 template <Config c>
 MLA_DEVICE void fetch(RawStrip<c>& raw) {
   using S = Shape<c>;
@@ -208,13 +211,6 @@ MLA_DEVICE void fetch(RawStrip<c>& raw) {
       const LdsPtr scales = raw.staged + S::M * kRowBytes + lane_id() * 4;
       raw.scales = u32x2{lds_read<unsigned>(scales), lds_read<unsigned>(scales + 256)};
     }
-  }
-  if (raw.keys != (S::M == 32 ? 0xffffffffu : 0xffffu)) {
-    const bool there = (raw.keys >> lane_row<S::M>() & 1u) != 0;
-    MLA_UNROLL for (auto& unit : raw.words) {
-      MLA_UNROLL for (u32x4& words : unit) words = there ? words : u32x4{0, 0, 0, 0};
-    }
-    raw.scales = there ? raw.scales : u32x2{0x7f7f7f7fu, 0x7f7f7f7fu};
   }
 }
 
@@ -245,6 +241,19 @@ MLA_DEVICE bool has_bad_scale(const RawStrip<c>& raw) {
 template <Config c>
 MLA_DEVICE unsigned scale_byte(const RawStrip<c>& raw, int g) {
   return (g < 4 ? raw.scales.x : raw.scales.y) >> (8 * (g % 4)) & 255u;
+}
+// The scale of group g. On gfx950 the exponent alone is right, which is all that the scaled
+// conversion reads (CDNA 4 ISA guide: exponent(S1.f32)).
+template <Config c>
+MLA_DEVICE float group_scale(const RawStrip<c>& raw, int g) {
+#if defined(__gfx950__)
+  const unsigned word = g < 4 ? raw.scales.x : raw.scales.y;
+  const int k = g % 4;
+  return __builtin_bit_cast(float, k == 3 ? word >> 1 : word << (23 - 8 * k));
+#else
+  const unsigned byte = scale_byte<c>(raw, g);  // 2^(byte - 127); 0 is the subnormal 2^-127
+  return __builtin_bit_cast(float, byte == 0 ? 0x00400000u : byte << 23);
+#endif
 }
 // Whether a byte, half or scale of the strip is NaN.
 template <Config c>

@@ -80,16 +80,13 @@ MLA_DEVICE WeightTile<M> weigh(const ScoreTile<M>& s, float scale, const PerHead
                                PerHead<M>& sum, PerHead<M>& exact) {
   WeightTile<M> w;
   MLA_UNROLL for (int q = 0; q < M * M / kLanes / 4; ++q) {
-    float p[4];
-    MLA_UNROLL for (int i = 0; i < 4; ++i) {
-      p[i] = exp2_fast(__builtin_fmaf(s.v[4 * q + i], scale, -offset.v[0]));
-      exact.v[0] += p[i];
-    }
-    w.chunks[q] = u32x2{pack_bf16(p[0], p[1]), pack_bf16(p[2], p[3])};
     MLA_UNROLL for (int i = 0; i < 2; ++i) {
-      const unsigned pair = w.chunks[q][i];
-      sum.v[0] += __builtin_bit_cast(float, pair << 16);
-      sum.v[0] += __builtin_bit_cast(float, pair & 0xffff0000u);
+      const float x = exp2_fast(__builtin_fmaf(s.v[4 * q + 2 * i], scale, -offset.v[0]));
+      const float y = exp2_fast(__builtin_fmaf(s.v[4 * q + 2 * i + 1], scale, -offset.v[0]));
+      exact.v[0] += x;
+      exact.v[0] += y;
+      w.chunks[q][i] = pack_bf16(x, y);
+      sum.v[0] = add_pair(sum.v[0], w.chunks[q][i]);
     }
   }
   return w;
@@ -147,7 +144,7 @@ MLA_DEVICE ValueChunk read_values(LdsPtr tile, int row0, int column0) {
     using i16x4 = short __attribute__((ext_vector_type(4)));
     const int t = lane_id() % 16, half = M == 32 ? lane_id() / 16 % 2 : 0;
     MLA_UNROLL for (int n = 0; n < 4; ++n) {
-      const LdsPtr p = tile_at<c>(tile, row + t / 4, column0 + n * M + 16 * half + 4 * (t % 4));
+      const LdsPtr p = tile_at<c>(tile, row + t / 4, column0, n * M + 16 * half + 4 * (t % 4));
       v.tiles[n] = __builtin_bit_cast(u32x2, __builtin_amdgcn_ds_read_tr16_b64_v4i16(
                                                  (__attribute__((address_space(3))) i16x4*)p));
     }
@@ -158,7 +155,7 @@ MLA_DEVICE ValueChunk read_values(LdsPtr tile, int row0, int column0) {
   } else if constexpr (c.value_read == ValueRead::permuting) {
     u32x2 rows[4];
     MLA_UNROLL for (int i = 0; i < 4; ++i) {
-      rows[i] = lds_read<u32x2>(tile_at<c>(tile, row + i, column0 + 4 * lane_row<M>()));
+      rows[i] = lds_read<u32x2>(tile_at<c>(tile, row + i, column0, 4 * lane_row<M>()));
     }
     MLA_UNROLL for (int n = 0; n < 4; ++n) {
       const unsigned half = n % 2 == 0 ? 0x05040100u : 0x07060302u;
@@ -170,7 +167,7 @@ MLA_DEVICE ValueChunk read_values(LdsPtr tile, int row0, int column0) {
     MLA_UNROLL for (int n = 0; n < 4; ++n) {
       unsigned short e[4];
       MLA_UNROLL for (int i = 0; i < 4; ++i) {
-        e[i] = lds_read<unsigned short>(tile_at<c>(tile, row + i, column0 + n * M + lane_row<M>()));
+        e[i] = lds_read<unsigned short>(tile_at<c>(tile, row + i, column0, n * M + lane_row<M>()));
       }
       v.tiles[n] =
           u32x2{e[0] | static_cast<unsigned>(e[1]) << 16, e[2] | static_cast<unsigned>(e[3]) << 16};

@@ -15,11 +15,15 @@ MLA_DEVICE int swizzle(int row) {
   if constexpr (tile_row_bytes(c) >= 256) return 2 * (row % 8) + row / 8 % 2;
   return 2 * (row / 2 % 4) + row / 8 % 2;
 }
+// The element `column` columns behind `first`, within the 64 of a group or the panel that begins
+// there. Lanes agree on `first`: what the permutation leaves of it becomes the instruction's own
+// offset, so that few addresses serve a whole row.
 template <Config c>
-MLA_DEVICE LdsPtr tile_at(LdsPtr tile, int row, int column) {
-  int byte = 2 * column;
+MLA_DEVICE LdsPtr tile_at(LdsPtr tile, int row, int first, int column) {
+  constexpr int kPermuted = 128;  // columns that the permutation stays within
+  int byte = 2 * ((first & (kPermuted - 1)) + column);
   if constexpr (c.lds_layout == LdsLayout::swizzled) byte ^= swizzle<c>(row) << 4;
-  return tile + row * tile_row_bytes(c) + byte;
+  return tile + 2 * (first & ~(kPermuted - 1)) + (row * tile_row_bytes(c) + byte);
 }
 
 // ---- fragments ----
@@ -42,7 +46,7 @@ MLA_DEVICE KeyFragment<c> dequantise(const RawStrip<c>& raw, int first_group, in
   if (g == kGroups - 1) {
     MLA_UNROLL for (int i = 0; i < S::kWords / 4; ++i) k.steps[i] = raw.words[u][i];
   } else {
-    const float scale = scale_of(scale_byte<c>(raw, g));
+    const float scale = group_scale<c>(raw, g);
     MLA_UNROLL for (int i = 0; i < S::kWords / 2; ++i) {
       const u32x2 pair = dequantise_word(raw.words[u][i / 4][i % 4], scale, raw.format);
       k.steps[i / 2][2 * (i % 2)] = pair.x;
@@ -57,13 +61,13 @@ template <Config c, int kWidth>
 MLA_DEVICE void store_runs(LdsPtr tile, int row, int column, const KeyFragment<c>& k) {
   using S = Shape<c>;
   MLA_UNROLL for (int i = 0; i < S::M / kWidth; ++i) {
-    const int at = column + (i * S::kParts + lane_part<S::M>()) * kWidth;
+    const int at = (i * S::kParts + lane_part<S::M>()) * kWidth;
     if constexpr (kWidth == 4) {
-      lds_write(tile_at<c>(tile, row, at),
+      lds_write(tile_at<c>(tile, row, column, at),
                 u32x2{k.steps[i / 2][2 * (i % 2)], k.steps[i / 2][2 * (i % 2) + 1]});
     } else {
       MLA_UNROLL for (int w = 0; w < kWidth; w += 8) {
-        lds_write(tile_at<c>(tile, row, at + w), k.steps[(i * kWidth + w) / 8]);
+        lds_write(tile_at<c>(tile, row, column, at + w), k.steps[(i * kWidth + w) / 8]);
       }
     }
   }
@@ -86,8 +90,8 @@ MLA_DEVICE KeyFragment<c> load_keys(LdsPtr tile, int row0, int g) {
   using S = Shape<c>;
   KeyFragment<c> k;
   MLA_UNROLL for (int i = 0; i < S::M / 8; ++i) {
-    k.steps[i] = lds_read<u32x4>(tile_at<c>(
-        tile, row0 + lane_row<S::M>(), g * kGroupDim + (i * S::kParts + lane_part<S::M>()) * 8));
+    const int at = (i * S::kParts + lane_part<S::M>()) * 8;
+    k.steps[i] = lds_read<u32x4>(tile_at<c>(tile, row0 + lane_row<S::M>(), g * kGroupDim, at));
   }
   return k;
 }

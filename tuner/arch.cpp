@@ -36,6 +36,7 @@ void for_each_rate(A& arch, F&& f) {
   f("memory_bytes", arch.memory_bytes);
   f("memory_rate", arch.memory_rate);
   f("matrix_rate", arch.matrix_rate);
+  f("valu_per_element", arch.valu_per_element);
   f("l2_bytes", arch.l2_bytes);
   f("llc_bytes", arch.llc_bytes);
   f("launch_overhead_us", arch.launch_overhead_us);

@@ -23,6 +23,7 @@ struct Arch {
   double memory_bytes = 0;        // size
   double memory_rate = 0;         // bytes per second
   double matrix_rate = 0;         // bf16 floating-point operations per clock and CU
+  double valu_per_element = 0;    // VALU instructions of a lane that makes e4m3 bf16
   double l2_bytes = 0;            // that a CU can reach
   double llc_bytes = 0;           // last cache before memory, all of it
   double launch_overhead_us = 0;  // of one more kernel in a graph

@@ -17,6 +17,8 @@ constexpr double kLdsBytesPerCycle = 128;
 constexpr double kLdsBytesPerLane = 8;     // of an average LDS instruction
 constexpr double kMissedAgain = 0.25;      // share of rows read again that no cache holds any more
 constexpr double kReduceWavesPerSimd = 8;  // small kernels fill a CU
+constexpr double kLinearConflicts = 4;     // 16 rows from one bank on: 64 bytes of 256
+constexpr double kShows = 0.001;           // of what something slower hides
 
 double ceil_div(double a, double b) { return std::ceil(a / b); }
 
@@ -35,8 +37,9 @@ struct Counts {
   double lds = 0;
 };
 
-// What the verbs of the templates come to, roughly: two instructions for two elements dequantised,
-// eight for a score's way to its weight.
+// What the verbs of the templates come to, roughly: what the arch takes to dequantise an element,
+// eight for a score's way to its weight; on gfx9 also half of one for a value that no read
+// transposes, and for an output that is rescaled, assumed of every `rescale_threshold`-th tile.
 Counts estimate(const Arch& arch, const Config& c, double gathered) {
   const double lanes = arch.limits.lanes;
   const double elements = gathered * kHeadDim / lanes;
@@ -58,8 +61,17 @@ Counts estimate(const Arch& arch, const Config& c, double gathered) {
   const double reads_per_lane = c.value_read == ValueRead::strided ? 1 : 4;
   Counts n;
   const double filling = elements * uses, weighing = 8 * weighed * heads / lanes;
-  n.valu = roles ? std::max(filling, weighing) : filling + weighing;
-  n.lds = filling / 4 + c.block_k * value_columns / lanes / reads_per_lane;
+  const double values = c.block_k * value_columns / lanes;
+  double dequantising = arch.valu_per_element * filling;
+  double multiplying = 0;
+  if (lanes > 32) {
+    if (c.wave_split == WaveSplit::heads) dequantising += 2 * elements;  // in search of NaN
+    if (c.value_read != ValueRead::transposing) multiplying += values / 2;
+    const double rescales = 1.0 / std::max(1, c.rescale_threshold);
+    multiplying += rescales * heads * value_columns / lanes / 2;
+  }
+  n.valu = roles ? std::max(dequantising, weighing) : dequantising + weighing + multiplying;
+  n.lds = filling / 4 + values / reads_per_lane;
   return n;
 }
 
@@ -79,16 +91,17 @@ Step step_of(const Arch& arch, const Config& c, const Resources& use) {
   if (c.wave_split == WaveSplit::blocks) step.barriers += 2;
 
   Counts n = estimate(arch, c, gathered);
-  if (use.mfma > 0 && use.valu >= 0 && use.lds >= 0) {
+  if (use.mfma > 0 && use.lds >= 0) {
     // A matrix instruction keeps its SIMD for as many cycles as it has rows, on every arch that is
     // disassembled.
     const double per_step = std::max(1.0, step.matrix / c.mfma);
     const double bodies = std::max(1.0, use.mfma / per_step);
-    n = {use.valu / bodies, use.lds / bodies};
+    n.lds = use.lds / bodies;
   }
   const double issue = limits.lanes > 32 ? limits.lanes / 16.0 : 1.0;
   step.valu = n.valu * issue;
   step.lds = n.lds * kLdsBytesPerLane * limits.lanes / kLdsBytesPerCycle;
+  if (limits.lanes > 32 && c.lds_layout == LdsLayout::linear) step.lds *= kLinearConflicts;
   return step;
 }
 
@@ -103,7 +116,7 @@ double step_cycles(const Arch& arch, const Config& c, const Step& step, double k
   const double simd = ceil_div(waves, arch.limits.simds_per_cu) * std::max(step.matrix, step.valu);
   const double share = arch.memory_rate / (clock * 1e6 * active);
   const double memory = waves * step.bytes / std::min(kLoadBytesPerCycle, share);
-  return std::max({alone, simd, waves * step.lds, memory});
+  return std::max({alone, simd, waves * step.lds, memory}) + kShows * alone;
 }
 
 double merge_cycles(const Config& c) {
@@ -164,8 +177,9 @@ double predict_decode_us(const Arch& arch, const ProblemRecord& p, const Config&
   const double traffic = minimum_bytes(p) + kMissedAgain * again + workspace;
   const double padded = 4.0 * kHeadDim * keys * groups * c.block_h;
   const double peak = arch.matrix_rate * cus * arch.clock_mhz * 1e6;
-  return std::max(
+  const double bound = std::max(
       {makespan, traffic / arch.memory_rate * 1e6, padded / peak * 1e6, roofline_us(arch, p)});
+  return bound + kShows * makespan;
 }
 
 double predict_reduce_us(const Arch& arch, const ProblemRecord& p, const ReduceConfig& r,

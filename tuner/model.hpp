@@ -8,7 +8,7 @@ namespace mla {
 
 // The version of the formula below. Predictions of two versions are those of two devices.
 // RAISE IT when a prediction changes.
-constexpr int kModelVersion = 1;
+constexpr int kModelVersion = 2;
 
 // What one launch of a variant is expected to take. All in microseconds.
 struct Prediction {
@@ -24,20 +24,27 @@ struct Prediction {
 //
 // Of the decode kernel one step is what a wave does with one tile of keys. In cycles of a SIMD:
 //   matrix = 4 * 512 * keys * heads of the wave / (matrix_rate / simds)           QK and PV
-//   valu   = static VALU instructions / bodies * lanes / 16 (1 cycle where a SIMD is a wave wide)
+//   valu   = VALU instructions * lanes / 16 (1 cycle where a SIMD is a wave wide): of a lane, the
+//            arch's valu_per_element for each element dequantised and 8 for each score; on gfx9
+//            1/2 for each value read untransposed and each output in a tile that rescales
 //   lds    = static LDS instructions / bodies * 8 bytes * lanes / 128             of the CU's LDS
+//            and on gfx9 four times that where the layout is linear
 //   memory = bytes gathered / this CU's share of the bandwidth, at most 64 bytes per cycle
 // bodies is how often the tile loop's body stands in the code: static matrix instructions over
-// those of one step. Where the compiler brings no disassembler the counts are estimated from
-// Config. A wave by itself needs matrix + valu + lds + barriers, and waits for memory: the whole
-// latency with prefetch 1, latency / (prefetch - 1) at least otherwise. A CU with k workgroups of w
-// waves needs at least ceil(k w / simds) * max(matrix, valu), k w lds, k w memory. The step is the
-// largest.
+// those of one step. Where the compiler brings no disassembler, LDS instructions are estimated from
+// Config as VALU ones always are: of those that stand in gfx9's code a step executes a fifth to two
+// fifths (the others run once, or for NaN alone), of LDS instructions nine tenths. A wave by itself
+// needs matrix + valu + lds + barriers, and waits for memory: the whole latency with prefetch 1,
+// latency / (prefetch - 1) at least otherwise. A CU with k workgroups of w waves needs at least
+// ceil(k w / simds) * max(matrix, valu), k w lds, k w memory. The step is the largest, and a
+// thousandth of what a wave needs by itself: of variants that wait for the same, dozens on gfx9,
+// the one with the most slack shall win, and not the one whose key is smallest.
 //
 //   workgroup = 2 latencies + steps * step + merge + 1 latency
 //   k         = workgroups a CU holds (registers, LDS, waves), at most what the grid gives it
 //   makespan  = the longest workgroup, or ceil(grid / (k * CUs)) rounds of the average one
 //   decode    = max(makespan, traffic / bandwidth, flops of whole tiles / matrix rate)
+//               + 0.001 makespan
 //   reduce    = max(rounds * (latency + rows per wave * splits * step), workspace / bandwidth)
 // traffic is the problem's minimum, plus the workspace, plus a quarter of the rows that further
 // head groups read again (the rest they find in a cache).

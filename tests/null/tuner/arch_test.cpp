@@ -29,6 +29,7 @@ direct_load_widths: [4, 16]
 compute_units: 30
 clock_mhz: 2000
 matrix_rate: 2048
+valu_per_element: 0.5
 memory_bytes: 16e9
 memory_rate: 1.5e12
 l2_bytes: 4194304
@@ -106,11 +107,11 @@ TEST(Arch, MistakesAreNamedAtTheirLine) {
             "archs/toy.yaml:4: an integer from 1 to 1073741824 is expected, not '0'");
   EXPECT_EQ(error("lanes: 64\n", ""), "archs/toy.yaml:1: the key 'lanes' is missing");
   EXPECT_EQ(error("1.5e12", "fast"),
-            "archs/toy.yaml:23: a positive number (8e12, 2.01/128) is expected, not 'fast'");
+            "archs/toy.yaml:24: a positive number (8e12, 2.01/128) is expected, not 'fast'");
   EXPECT_EQ(error("has_transposing_read: true", "has_transposing_read: yes"),
             "archs/toy.yaml:16: true or false is expected, not 'yes'");
   EXPECT_EQ(error("fnuz", "e5m2"),
-            "archs/toy.yaml:27: 'e5m2' is no fp8 format; known are ocp, fnuz");
+            "archs/toy.yaml:28: 'e5m2' is no fp8 format; known are ocp, fnuz");
   EXPECT_EQ(error("[4, 16]", "[4, 4]"), "archs/toy.yaml:18: 4 is listed twice");
 }
 

@@ -76,10 +76,10 @@ TEST(Model, OneWorkgroupTooManyCostsARound) {
   EXPECT_GT(over, 1.7 * (full - kArch.launch_overhead_us));
 }
 
-TEST(Model, ATokenMoreCostsNothingUntilTheDeviceIsFull) {
+TEST(Model, ATokenMoreCostsNothingUntilMemoryOrTheDeviceIsFull) {
   const Launch launch = a_launch(16, 1);  // 17 workgroups a token, 256 CUs
-  EXPECT_EQ(us(a_problem(1), launch), us(a_problem(8), launch));
-  EXPECT_LT(us(a_problem(8), launch), us(a_problem(64), launch));
+  EXPECT_EQ(us(a_problem(1), launch), us(a_problem(2), launch));
+  EXPECT_LT(us(a_problem(2), launch), us(a_problem(64), launch));
   EXPECT_LT(us(a_problem(64), launch), us(a_problem(512), launch));
 }
 
@@ -90,6 +90,45 @@ TEST(Model, PrefetchingHidesLatency) {
   launch.config.prefetch = 2;
   const double hidden = us(a_problem(1), launch);
   EXPECT_LT(hidden, exposed);
+}
+
+// Most of the VALU instructions in gfx9's code run once, or for NaN alone.
+TEST(Model, CodeThatTheLoopDoesNotRunCostsNothing) {
+  Resources larger = a_kernel();
+  larger.valu *= 5;
+  EXPECT_EQ(us(a_problem(64), a_launch(), larger), us(a_problem(64), a_launch()));
+  larger.lds *= 5;
+  EXPECT_GT(us(a_problem(64), a_launch(), larger), us(a_problem(64), a_launch()));
+}
+
+TEST(Model, DequantisingInMoreInstructionsTakesLonger) {
+  Arch arch = kArch;
+  arch.valu_per_element *= 8;
+  EXPECT_GT(us(a_problem(64), a_launch(), a_kernel(), arch), us(a_problem(64), a_launch()));
+}
+
+TEST(Model, RowsThatBeginInOneBankAreSlow) {
+  Launch linear = a_launch();
+  linear.config.lds_layout = LdsLayout::linear;
+  EXPECT_GT(us(a_problem(64), linear), us(a_problem(64), a_launch()));
+}
+
+// Memory bounds both, and both are predicted nearly the same.
+TEST(Model, OfVariantsThatWaitForMemoryTheOneWithMoreSlackIsFaster) {
+  Launch more = a_launch(), less = a_launch();
+  more.config.rescale_threshold = 1;
+  Arch arch = kArch;
+  arch.memory_rate /= 100;
+  const ProblemRecord problem = a_problem(512);
+  EXPECT_LT(us(problem, less, a_kernel(), arch), us(problem, more, a_kernel(), arch));
+  EXPECT_GT(us(problem, less, a_kernel(), arch), 0.999 * us(problem, more, a_kernel(), arch));
+}
+
+// One wave's vector instructions run while another's matrix instructions do.
+TEST(Model, ASecondWaveOnEachSimdHelpsALongList) {
+  Resources two = a_kernel(2);
+  two.lds_bytes = 70000;
+  EXPECT_LT(us(a_problem(512), a_launch(), two), us(a_problem(512), a_launch(), a_kernel(1)));
 }
 
 TEST(Model, WorkgroupsShareACuAsRegistersAndLdsAllow) {

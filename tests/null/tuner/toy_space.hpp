@@ -16,6 +16,7 @@ inline Arch model_arch() {
   arch.memory_bytes = 288e9;
   arch.memory_rate = 8e12;
   arch.matrix_rate = 4096;
+  arch.valu_per_element = 0.6;
   arch.launch_overhead_us = 2;
   arch.has_transposing_read = true;
   arch.direct_load_widths = {4, 16};
