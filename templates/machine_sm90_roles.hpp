@@ -8,16 +8,18 @@
 
 namespace mla {
 
-// With many waves, each group of four has registers by what it does: 168 a lane for all of twelve,
-// and 128 for all of sixteen, is more than loading takes and less than multiplying many heads does.
+// Where multiplying takes more registers than an equal share of all (168 a lane for twelve waves,
+// 128 for sixteen), each group of four waves has as many as what it does takes.
 enum class Role { multiplying, filling, fetching };
 template <Config c, Role role>
 MLA_DEVICE void share_registers() {
-  if constexpr (c.waves >= 12) {
-    if constexpr (role == Role::multiplying) asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
-    if constexpr (role == Role::filling)
-      asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(c.waves == 12 ? 136 : 112));
-    if constexpr (role == Role::fetching) asm volatile("setmaxnreg.dec.sync.aligned.u32 56;");
+  constexpr bool kSixteen = c.waves == 16, kUneven = kSixteen || (c.waves == 12 && c.block_h == 32);
+  if constexpr (kUneven && role == Role::multiplying) {
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
+  } else if constexpr (kUneven && role == Role::filling) {
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kSixteen ? 112 : 136));
+  } else if constexpr (kUneven) {
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 56;");
   }
 }
 // Where those meet who work on tiles: not the fetchers.
