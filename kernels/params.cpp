@@ -44,6 +44,9 @@ constexpr Enumeration kEnumerations[] = {
     {"ValueRead", kValueRead},
 };
 
+// The parameter that the first databases do not know.
+constexpr const char* kYounger = "cluster";
+
 constexpr int kLeastNumber = -1'000'000, kMostNumber = 1'000'000;
 
 template <class F>
@@ -179,8 +182,14 @@ const Enumeration* enumeration_of(QueryIn) { return &kEnumerations[5]; }
 const Enumeration* enumeration_of(ValueRead) { return &kEnumerations[6]; }
 
 std::optional<int> value_before(std::string_view parameter) {
-  if (parameter == "cluster") return 1;
+  if (parameter == kYounger) return 1;
   return {};
+}
+
+std::string all_params(std::string_view text) {
+  nlohmann::json params = nlohmann::json::parse(text);
+  params.emplace(kYounger, value_before(kYounger).value());
+  return params.dump();
 }
 
 std::string variant_params(const Launch& launch) {

@@ -88,8 +88,12 @@ std::optional<int> value_before(std::string_view parameter);
 // out, so that variants keep the ids they are stored under.
 std::string variant_params(const Launch& launch);
 
-// The inverse. Throws Error{database} naming the key for text that is no JSON object, an unknown or
-// missing key, a value of the wrong kind, an unknown enumerator.
+// The same JSON with nothing left out, for tables in which every variant has every parameter.
+// `params` is an object.
+std::string all_params(std::string_view params);
+
+// The inverse of variant_params(). Throws Error{database} naming the key for text that is no JSON
+// object, an unknown or missing key, a value of the wrong kind, an unknown enumerator.
 Launch variant_launch(std::string_view params);
 
 }  // namespace mla

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "kernels/params.hpp"
 #include "reports/decode_step.hpp"
 #include "reports/headline.hpp"
 #include "reports/statistics.hpp"
@@ -59,8 +60,10 @@ Json time_json(const TimeChange& change) {
 
 // {"block_k": [32, 64]}: what tells two variants apart.
 Json changed_parameters(const Facts& facts, const Timing& before, const Timing& now) {
-  const Json a = Json::parse(facts.variants[static_cast<std::size_t>(before.variant)].params);
-  const Json b = Json::parse(facts.variants[static_cast<std::size_t>(now.variant)].params);
+  const auto params_of = [&](const Timing& timing) {
+    return Json::parse(all_params(facts.variants[static_cast<std::size_t>(timing.variant)].params));
+  };
+  const Json a = params_of(before), b = params_of(now);
   Json changed = Json::object();
   for (const auto& [key, value] : a.items())
     if (!b.contains(key) || b[key] != value)

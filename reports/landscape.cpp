@@ -6,6 +6,7 @@
 #include <map>
 
 #include "db/error.hpp"
+#include "kernels/params.hpp"
 #include "kernels/problem.hpp"
 #include "reports/statistics.hpp"
 
@@ -82,7 +83,7 @@ Json problem_landscape(Facts& facts, const ProblemKey& key, const Standing& stan
     const MeasurementRecord& trial = trial_at(facts, row);
     times.push_back(trial.median_us);
     variants.push_back(
-        {Json::parse(facts.variants[static_cast<std::size_t>(trial.variant_id)].params),
+        {Json::parse(all_params(facts.variants[static_cast<std::size_t>(trial.variant_id)].params)),
          trial.median_us, key.problem});
   }
   Json near = Json::array(), top = Json::array();

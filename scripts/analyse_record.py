@@ -21,6 +21,9 @@ import subprocess
 OK, SEARCH, FINAL = 0, 1, 2
 TOLERANCE = 0.01  # of a winner that is as good as another
 
+# What parameters are where the database leaves them out.
+LEFT_OUT = {"cluster": 1}
+
 
 def decompress(data):
     name = ctypes.util.find_library("zstd") or "libzstd.so.1"
@@ -71,7 +74,7 @@ def read_database(path):
     for row in db.execute(
             "SELECT m.problem_id, m.device_id, m.round, m.verdict, m.median_us, v.params FROM measurements m"
             " JOIN variants v ON v.id = m.variant_id WHERE m.evidence = 1 ORDER BY m.id"):
-        params = tuple(json.loads(row["params"]).items())
+        params = tuple(sorted((LEFT_OUT | json.loads(row["params"])).items()))
         key = row["problem_id"], row["device_id"], row["round"], params
         trials[key] = Trial(problems[row["problem_id"]], params, row["round"], row["median_us"], None)
         if row["verdict"] != OK:

@@ -79,7 +79,7 @@ Step step_of(const Arch& arch, const Config& c, const Resources& use) {
   const GpuLimits& limits = arch.limits;
   const bool roles = c.wave_split == WaveSplit::roles;
   const double sharers = c.wave_split == WaveSplit::keys ? 1 : roles ? kMultipliers : c.waves;
-  const double fillers = roles ? c.waves - kMultipliers : sharers;
+  const double fillers = roles ? of_fillers(c).waves : sharers;
   const double gathered = c.block_k / fillers;
   const double flops = 4.0 * kHeadDim * c.block_k * c.block_h / sharers;
 
@@ -154,8 +154,8 @@ double predict_decode_us(const Arch& arch, const ProblemRecord& p, const Config&
   }
   const double grid = kinds[0].workgroups + kinds[1].workgroups;
   const double cus = arch.compute_units;
-  const double k =
-      std::min<double>(workgroups_per_cu(arch, c, use), std::max(1.0, ceil_div(grid, cus)));
+  const double held = c.cluster > 1 ? 1 : workgroups_per_cu(arch, c, use);
+  const double k = std::min(held, std::max(1.0, ceil_div(grid, cus)));
 
   const Step step = step_of(arch, c, use);
   const double cycles = step_cycles(arch, c, step, k, std::min(grid, cus));

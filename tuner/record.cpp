@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "db/error.hpp"
+#include "kernels/params.hpp"
 #include "tuner/problem_fields.hpp"
 
 namespace mla {
@@ -78,7 +79,7 @@ std::vector<Item> items(const Json& table, ForEach&& for_each) {
 Json variant_table(const std::vector<RecordVariant>& variants) {
   Json names = Json::array(), rows = Json::array(), codes = Json::array();
   for (const RecordVariant& variant : variants) {
-    const Json params = Json::parse(variant.params);
+    const Json params = Json::parse(all_params(variant.params));
     if (names.empty())
       for (const auto& [name, value] : params.items()) names.push_back(name);
     Json row = Json::array();
@@ -94,8 +95,12 @@ std::vector<RecordVariant> variants_of(const Json& table) {
   for (std::size_t i = 0; i < table.at("rows").size(); ++i) {
     nlohmann::json params = nlohmann::json::object();  // sorts its keys
     std::size_t column = 0;
-    for (const Json& name : table.at("names"))
-      params[name.get<std::string>()] = table.at("rows").at(i).at(column++);
+    for (const Json& given : table.at("names")) {
+      const auto name = given.get<std::string>();
+      const Json& value = table.at("rows").at(i).at(column++);
+      const std::optional<int> before = value_before(name);  // as variant_params() leaves it out
+      if (!before || value != *before) params[name] = value;
+    }
     variants.push_back({params.dump(), table.at("code").at(i).get<int>()});
   }
   return variants;

@@ -68,6 +68,18 @@ TEST(Model, ASplitPaysForItsReduceKernel) {
                    split.decode_us + split.reduce_us + 2 * kArch.launch_overhead_us);
 }
 
+TEST(Model, AClusterNeedsNoReduceKernelAndACuForEachWorkgroup) {
+  Launch apart = a_launch(4), together = apart;
+  together.config.cluster = 4;
+  const ProblemRecord few = a_problem(8), many = a_problem(kArch.compute_units / 2);
+  EXPECT_EQ(predict(kArch, few, together, a_kernel(4)).reduce_us, 0);
+  EXPECT_LT(us(few, together, a_kernel(4)), us(few, apart, a_kernel(4)));
+  const auto decode = [&](const Launch& launch) {
+    return predict_decode_us(kArch, many, launch.config, launch.splits, a_kernel(4));
+  };
+  EXPECT_GT(decode(together), decode(apart)) << "two workgroups a CU, but not of clusters";
+}
+
 TEST(Model, OneWorkgroupTooManyCostsARound) {
   const Resources resources = a_kernel(1);
   ASSERT_EQ(workgroups_per_cu(kArch, a_launch().config, resources), 1);

@@ -163,6 +163,22 @@ TEST_F(RecordOfTimes, ComesBackAsItWas) {
   }
 }
 
+TEST_F(RecordOfTimes, KeepsParametersThatOnlySomeVariantsName) {
+  Record record;
+  record.arch = "gfx950";
+  record.codes.resize(1);
+  for (const int cluster : {1, 2}) {
+    Launch launch = launch_of(64, 4);
+    launch.config.cluster = cluster;
+    record.variants.push_back({variant_params(launch), 0});
+  }
+  const Record again = decode_record(encode_record(record));
+  ASSERT_THAT(again.variants, SizeIs(2));
+  for (std::size_t i = 0; i < 2; ++i)
+    EXPECT_EQ(again.variants[i].params, record.variants[i].params);
+  EXPECT_NE(again.variants[0].params, again.variants[1].params);
+}
+
 TEST_F(RecordOfTimes, RefusesWhatIsNoRecord) {
   write_database(db_, [](int, int) { return 1; });
   std::string bytes = encode_record(collect(db_));
