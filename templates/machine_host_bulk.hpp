@@ -50,8 +50,10 @@ MLA_DEVICE void fetch_strip(LdsPtr buffers, int set, int strip, const ScopeView&
   }
   for (int filler = strip; filler < c.waves; filler += strips_per_tile(c)) meet_at_buffer(filler);
 }
-// Fills a wave's part of a tile from what was brought for it, and leaves the buffer. Returns which
-// of its strip's keys are there.
+// Waits for what a fetching wave has begun.
+MLA_DEVICE void await_fetched() {}
+// Fills a wave's part of a tile from what was brought for it. Returns which of its strip's keys are
+// there.
 template <Config c>
 MLA_DEVICE unsigned fill_from_buffer(LdsPtr tile, LdsPtr buffers, int set, int filler,
                                      Fp8Format format, LdsPtr lifts, int /*turn*/) {
@@ -65,8 +67,13 @@ MLA_DEVICE unsigned fill_from_buffer(LdsPtr tile, LdsPtr buffers, int set, int f
   __builtin_memcpy(raw.scales, buffer + kRows * kRowBytes, sizeof raw.scales);
   const int strip = filler % strips_per_tile(c), share = filler / strips_per_tile(c);
   fill_tile<c>(tile, raw, strip * c.mfma + share * kRows, 0, lifts);
-  meet_at_buffer(filler);
   return raw.keys;
+}
+
+// Lets the buffer be used again.
+template <Config c>
+MLA_DEVICE void leave_buffer(LdsPtr /*buffers*/, int /*set*/, int filler) {
+  meet_at_buffer(filler);
 }
 
 }  // namespace mla

@@ -98,8 +98,10 @@ MLA_DEVICE void fetch_strip(LdsPtr buffers, int set, int strip, const ScopeView&
   }
   __syncwarp();
 }
-// Fills a wave's part of a tile from what was brought for it, and leaves the buffer. Returns which
-// of its strip's keys are there.
+// Waits for what this lane has begun to copy, rows apart, which are waited for where they are used.
+MLA_DEVICE void await_fetched() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+// Fills a wave's part of a tile from what was brought for it. Returns which of its strip's keys are
+// there.
 template <Config c>
 MLA_DEVICE unsigned fill_from_buffer(LdsPtr tile, LdsPtr buffers, int set, int filler,
                                      Fp8Format format, LdsPtr lifts, int turn) {
@@ -113,24 +115,26 @@ MLA_DEVICE unsigned fill_from_buffer(LdsPtr tile, LdsPtr buffers, int set, int f
   raw.keys = lds_read<unsigned>(buffer + Buffer::kKeys);
   MLA_UNROLL for (int r = 0; r < Shape<c>::kRows; ++r) raw.scales[r] = lds_read<uint2>(
       buffer + Buffer::kScales + static_cast<unsigned>((lane_row() + 8 * r) * kScaleBytes));
-  const auto leave = [&]() MLA_LAMBDA {
-    __syncwarp();
-    if (lane_id() == 0) arrive(buffer + Buffer::kEmpty);
-  };
   look_at_scales<c>(raw);
   Lifts lift;
   if (raw.large || format != Fp8Format::ocp) {
     lift = fill_with_care<c>(tile, raw, row0, 0);
-    leave();
   } else {
     GroupWords words[kGroups];
     MLA_UNROLL for (int g = 0; g < kGroups; ++g) words[g] = take_words<c>(raw, 0, g);
-    leave();
     MLA_UNROLL for (int g = 0; g < kGroups; ++g)
         fill_group<c>(tile, row0, 0, g, prepare_keys<c>(raw, words[g], 0, g));
   }
   write_lifts<c>(lifts, row0, lift);
   return raw.keys;
+}
+
+// Lets the buffer be used again. What was read from it must have arrived, not only been asked for,
+// and a fence must be between: the copy engine does not wait for this wave's loads.
+template <Config c>
+MLA_DEVICE void leave_buffer(LdsPtr buffers, int set, int filler) {
+  __syncwarp();
+  if (lane_id() == 0) arrive(buffer_of<c>(buffers, set, filler) + RowBuffer<c>::kEmpty);
 }
 
 }  // namespace mla

@@ -109,6 +109,7 @@ MLA_DEVICE void fetch_tiles(SplitTiles s, LdsPtr raw, int wave) {
       ++turn;
     }
   }
+  await_fetched();
 }
 // What fillers do then.
 template <Config c>
@@ -123,6 +124,7 @@ MLA_DEVICE void fill_from_buffers(SplitTiles s, LdsPtr raw, LdsPtr tiles, const 
                                                      format, of_stage<c>(board.lifts, stage), turn);
     if (wave < strips_per_tile(c)) write_mask(of_stage<c>(board.keys, stage) + 4 * wave, keys);
     publish_to_matrix_unit();
+    leave_buffer<kFilling>(raw, set, wave);
     tile_barrier<c>();
     if (++set == sets_in_flight(c)) {
       set = 0;

@@ -256,6 +256,21 @@ TEST_P(SparseMlaDecodeOnGpu, DequantisesEveryScale) {
   }
 }
 
+// Nothing in a kernel depends on who comes first, so that a difference is a race. Head groups read
+// the same rows, the later ones from L2.
+TEST_P(SparseMlaDecodeOnGpu, GivesTheSameBitsEveryTime) {
+  const ProblemData data = make_inputs(problem(128, 64, 128, 512), {.seed = 29});
+  const Splits splits = whole_clusters({0, 2, SplitMap::strided});
+  const RunResult first = run(data, splits);
+  ASSERT_EQ(first.verdict, Verdict::ok) << first.reason;
+  for (int repeat = 0; repeat < 20; ++repeat) {
+    const RunResult again = run(data, splits);
+    ASSERT_EQ(again.verdict, Verdict::ok) << again.reason;
+    ASSERT_TRUE(again.output.out == first.output.out) << "out, repeat " << repeat;
+    ASSERT_TRUE(again.output.lse == first.output.lse) << "LSE, repeat " << repeat;
+  }
+}
+
 TEST_P(SparseMlaDecodeOnGpu, TakesQueriesThatF16HasNoRoomFor) {
   ProblemData data = make_inputs(problem(16, 3, 128, 70), {.seed = 15});
   data.scale *= 0x1p-30f;
