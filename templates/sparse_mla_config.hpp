@@ -1,10 +1,12 @@
 #pragma once
 
-// What a variant of sparse MLA decode is, what it is given, and the geometry that follows.
+// What a variant of sparse MLA decode is, and the geometry that follows.
 //
-// One file, read by the kernels (hipRTC, NVRTC, the host compiler) and by the tuner and the
-// dispatcher, so that a launch can never disagree with the code it launches. It includes nothing:
-// hipRTC and NVRTC have no standard headers.
+// Read by the kernels (hipRTC, NVRTC, the host compiler) and by the tuner and the dispatcher, so
+// that a launch can never disagree with the code it launches. It includes no standard header: hipRTC
+// and NVRTC have none.
+
+#include "sparse_mla_arguments.hpp"
 
 namespace mla {
 
@@ -24,9 +26,6 @@ enum class WaveSplit : int {
                 // heads, then multiply half of the columns with the weights of all
   roles = 6,  // kMultipliers waves multiply a tile as with weights, while the others fill the next
 };
-
-// Which tiles of its scope a split takes.
-enum class SplitMap : int { contiguous = 1, strided = 2 };
 
 // Where e4m3 becomes bf16.
 enum class Dequantise : int {
@@ -53,8 +52,6 @@ enum class ValueRead : int {
   permuting = 2,    // 8-byte row reads and byte permutes
   strided = 3,      // 2-byte reads down a column
 };
-
-enum class Fp8Format : int { ocp = 1, fnuz = 2 };
 
 // The compiled parameters of sparse_mla_decode. Every field is a key of
 // configs/spaces/sparse_mla_decode.yaml; no field may be zero, so that a forgotten one is refused
@@ -98,60 +95,6 @@ struct Splits {
 struct ReduceConfig {
   int block_h;  // query heads per workgroup: 1, 2, 4, 8, 16
   int waves;    // waves per workgroup: 1, 2, 4
-};
-
-// One scope of the KV cache: pages of `page_size` tokens, `page_stride` bytes apart; in each page
-// token i has 448 e4m3 and 64 bf16 at byte i*576, and 7 UE8M0 scale bytes (one per 64 NoPE columns)
-// at page_size*576 + i*8. Query token t reads the slots indices[indptr[t]] ..
-// indices[indptr[t+1]-1]; a slot outside [0, rows) is skipped. indptr null: the scope is absent.
-struct CacheScope {
-  const unsigned char* cache;
-  const int* indices;
-  const int* indptr;
-  long long page_stride;  // bytes; a multiple of 16
-  int page_size;          // tokens
-  int rows;               // tokens in the cache
-  Fp8Format format;
-  int reserved;
-};
-
-// Kernel arguments of sparse_mla_decode, one struct by value. All pointers are device pointers;
-// strides count elements.
-struct DecodeArgs {
-  const void* q;  // bf16 [tokens, heads, 512], last dimension dense, rows 16-byte aligned
-  long long q_token_stride;
-  long long q_head_stride;
-  CacheScope main;
-  CacheScope extra;
-  const float* sink;  // fp32 [heads], in scaled-logit space; null: none
-  void* out;          // bf16 [tokens, heads, 512], last dimension dense, rows 8-byte aligned
-  long long out_token_stride;
-  long long out_head_stride;
-  float* lse;  // fp32 [tokens, heads], natural log, sink excluded, +inf for an empty row; null: not
-               // wanted
-  long long lse_token_stride;
-  float* workspace;  // workspace_bytes(); null when there is one split
-  float scale;       // softmax scale, 512^-0.5 for this model
-  int tokens;
-  int heads;
-  int split_main;
-  int split_extra;
-  SplitMap split_map;
-};
-
-// Kernel arguments of sparse_mla_reduce.
-struct ReduceArgs {
-  const float* workspace;
-  const float* sink;
-  void* out;
-  long long out_token_stride;
-  long long out_head_stride;
-  float* lse;
-  long long lse_token_stride;
-  int tokens;
-  int heads;
-  int splits;
-  int reserved;
 };
 
 constexpr int kHeadDim = 512;
