@@ -88,7 +88,7 @@ struct RawStrip {
   u32x4 words[kUnits][Shape<c>::kWords / 4] = {};  // NoPE groups use the first half
   u32x2 scales = {};                               // the row's 7 scale bytes and its pad byte
   unsigned keys;                                   // one bit for each row that is there
-  Fp8Format format;                                // the same for the whole strip
+  Fp8Format format = Fp8Format::ocp;               // of the words: the same for the whole strip
   LdsPtr staged;                                   // where direct loads put the strip
 };
 
@@ -133,7 +133,8 @@ MLA_DEVICE void load_group(u32x4 (&words)[Shape<c>::kWords / 4], GlobalPtr from)
 
 // Starts loading the rows of the slots; kUnits groups from `first_group` on. A row of a slot that
 // is not there holds what another of the strip does, and a strip without any row, which loads
-// nothing, what it held before. Scrubbed as that is, or zero, a weight of 0 cancels it.
+// nothing, what it held before, in the format that it had: read as OCP, large FNUZ values are
+// infinite. Scrubbed as that is, or zero, a weight of 0 cancels it.
 template <Config c>
 MLA_DEVICE void gather(RawStrip<c>& raw, const ScopeView& scope, Slots<c> slot, int first_group,
                        LdsPtr staging) {
@@ -141,9 +142,9 @@ MLA_DEVICE void gather(RawStrip<c>& raw, const ScopeView& scope, Slots<c> slot, 
   const bool there = slot >= 0 && slot < scope.rows;
   const unsigned long long lanes = __builtin_amdgcn_ballot_w64(there);
   raw.keys = static_cast<unsigned>(lanes) & (S::M == 32 ? 0xffffffffu : 0xffffu);
-  raw.format = scope.format;
   raw.staged = staging;
   if (raw.keys == 0) return;
+  raw.format = scope.format;
   // Lanes without a row read a neighbour's instead of branching. Its slot is read while all lanes
   // are active: within a branch the compiler may move the slots of the active ones alone.
   const int neighbour = __builtin_amdgcn_readlane(slot, __builtin_ctz(raw.keys));
