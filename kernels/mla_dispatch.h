@@ -130,7 +130,7 @@ typedef struct mla_plan_info {
   int64_t workspace_bytes; /* for the problem's tokens; 0: none is needed */
   int32_t release_differs; /* 1: another major.minor runs here than the one it was tuned with */
   int32_t has_code;        /* 1: it can be launched */
-  int32_t kernel_count;    /* launches of one mla_launch: 1, or 2 where splits leave results to merge */
+  int32_t kernel_count;    /* launches of one mla_launch: 2 where results are left to merge */
   int32_t splits;
   int32_t split_main, split_extra, split_map; /* fields of DecodeArgs, as they are launched */
   int32_t tuned_heads, tuned_tokens;          /* the shape that was tuned; 0 for a fallback */
