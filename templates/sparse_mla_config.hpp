@@ -3,8 +3,8 @@
 // What a variant of sparse MLA decode is, and the geometry that follows.
 //
 // Read by the kernels (hipRTC, NVRTC, the host compiler) and by the tuner and the dispatcher, so
-// that a launch can never disagree with the code it launches. It includes no standard header: hipRTC
-// and NVRTC have none.
+// that a launch can never disagree with the code it launches. It includes no standard header:
+// hipRTC and NVRTC have none.
 
 #include "sparse_mla_arguments.hpp"
 
