@@ -41,9 +41,9 @@ struct Prediction {
 // the one with the most slack shall win, and not the one whose key is smallest.
 //
 //   workgroup = 2 latencies + steps * step + merge + 1 latency
-//   k         = workgroups a CU holds (registers, LDS, waves), at most what the grid gives it. Those of
-//               clusters are taken to have a CU each: on an H200 256 of them in clusters of four took
-//               1.4 times what they took without, two a CU
+//   k         = workgroups a CU holds (registers, LDS, waves), at most what the grid gives it. Of
+//               clusters one: 256 workgroups in clusters of four took an H200 1.4 times what they
+//               took without, two a CU
 //   makespan  = the longest workgroup, or ceil(grid / (k * CUs)) rounds of the average one
 //   decode    = max(makespan, traffic / bandwidth, flops of whole tiles / matrix rate)
 //               + 0.001 makespan
