@@ -39,7 +39,7 @@ struct DecodeArgs {
   float* lse;  // fp32 [tokens, heads], natural log, sink excluded, +inf for an empty row; null: not
                // wanted
   long long lse_token_stride;
-  float* workspace;  // workspace_bytes(); null when there is one split
+  float* workspace;  // workspace_floats() of partials(); null when there is one
   float scale;       // softmax scale, 512^-0.5 for this model
   int tokens;
   int heads;

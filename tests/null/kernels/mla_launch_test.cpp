@@ -33,6 +33,18 @@ class Launch : public ::testing::TestWithParam<const char*> {
     Query small = kShape;
     small.extra_len = 64;
     bundle.add(small, 1);
+    Query clustered = kShape;
+    clustered.tokens = 128;
+    mla::Launch launch = fallback_launch(hip_ ? "gfx950" : "sm_90", kShape);
+    launch.config.wave_split = WaveSplit::weights;
+    launch.config.query_in = QueryIn::lds;
+    launch.config.block_k = 64;
+    launch.config.waves = 4;
+    launch.config.mfma = 16;
+    launch.config.block_h = 16;
+    launch.config.cluster = 4;
+    launch.splits = {0, 4, SplitMap::contiguous};
+    bundle.add(clustered, launch, 40, Evidence::measured, 10);
     bundle.write(path_);
     options_.driver = GetParam();
   }
@@ -143,6 +155,17 @@ TEST_P(Launch, OfOneSplitIsOneKernelWithoutAWorkspace) {
   mla_launch_args args = some_args();
   ASSERT_EQ(mla_launch(plan(64), &args, nullptr, 0, nullptr), MLA_OK) << mla_last_error();
   ASSERT_EQ(driver_->launches.size(), 1u);
+  EXPECT_EQ(driver_->launches[0].decode.workspace, nullptr);
+}
+
+TEST_P(Launch, OfOneClusterARowIsOneKernelWithoutAWorkspace) {
+  open();
+  mla_launch_args args = some_args();
+  args.tokens = 128;
+  ASSERT_EQ(mla_launch(plan(1024, 128), &args, nullptr, 0, nullptr), MLA_OK) << mla_last_error();
+  ASSERT_EQ(driver_->launches.size(), 1u);
+  EXPECT_EQ(driver_->launches[0].grid.z, 4u);
+  EXPECT_EQ(driver_->launches[0].decode.split_extra, 4);
   EXPECT_EQ(driver_->launches[0].decode.workspace, nullptr);
 }
 
