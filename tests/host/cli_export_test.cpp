@@ -12,6 +12,13 @@
 #include "tuner/import.hpp"
 #include "tuner/toolchain.hpp"
 
+// What is linked with a sanitized library must be sanitized, too.
+#ifdef __SANITIZE_ADDRESS__
+#define MLA_SANITIZERS "-fsanitize=address,undefined"
+#else
+#define MLA_SANITIZERS ""
+#endif
+
 namespace mla::test {
 namespace {
 
@@ -171,7 +178,7 @@ int main() {
   write(at("CMakeLists.txt"), R"(
 cmake_minimum_required(VERSION 3.16)
 project(user LANGUAGES CXX)
-set(CMAKE_CXX_FLAGS "-Wall -Wextra -Werror")
+set(CMAKE_CXX_FLAGS "-Wall -Wextra -Werror )" MLA_SANITIZERS R"(")
 add_library(mla_tune::mla_dispatch SHARED IMPORTED)
 set_target_properties(mla_tune::mla_dispatch PROPERTIES
   IMPORTED_LOCATION ")" MLA_DISPATCH_LIBRARY R"("

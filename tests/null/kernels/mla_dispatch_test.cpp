@@ -226,9 +226,11 @@ TEST_F(DispatchLibrary, RefusesNullPointersAndStructsWithoutTheirSize) {
   mla_plan_info info = mla_plan_info_init();
   mla_dispatcher_info about = mla_dispatcher_info_init();
   std::int64_t bytes = 0;
-  EXPECT_EQ(mla_open(nullptr, MLA_DEVICE_NONE, &options_, &dispatcher_), MLA_ERROR_USAGE);
+  mla_dispatcher* none = nullptr;
+  EXPECT_EQ(mla_open(nullptr, MLA_DEVICE_NONE, &options_, &none), MLA_ERROR_USAGE);
   EXPECT_EQ(mla_open(path_.c_str(), MLA_DEVICE_NONE, &options_, nullptr), MLA_ERROR_USAGE);
-  EXPECT_EQ(mla_open_memory(nullptr, 3, "x", -1, &options_, &dispatcher_), MLA_ERROR_USAGE);
+  EXPECT_EQ(mla_open_memory(nullptr, 3, "x", -1, &options_, &none), MLA_ERROR_USAGE);
+  EXPECT_EQ(none, nullptr);
   EXPECT_EQ(mla_plan(nullptr, &problem, &made), MLA_ERROR_USAGE);
   EXPECT_EQ(mla_get_plan_info(nullptr, &info), MLA_ERROR_USAGE);
   EXPECT_EQ(mla_get_dispatcher_info(nullptr, &about), MLA_ERROR_USAGE);
