@@ -126,6 +126,18 @@ MLA_DEVICE ScopeView open_scope(const CacheScope& scope, int token) {
           scope.format};
 }
 
+// Where the row of a slot lies.
+struct RowPlace {
+  const unsigned char* row;
+  const unsigned char* scales;
+};
+MLA_DEVICE RowPlace place_of(const ScopeView& scope, int slot) {
+  const unsigned char* page = scope.cache + slot / scope.page_size * scope.page_stride;
+  const long long in_page = slot % scope.page_size;
+  return {page + in_page * kRowBytes,
+          page + static_cast<long long>(scope.page_size) * kRowBytes + in_page * kScaleBytes};
+}
+
 // What of a row direct loads stage: with WaveSplit::weights and roles the NoPE columns alone.
 template <Config c>
 constexpr int kStagedRow = c.load_path == LoadPath::direct&& weighs_by_key(c) ? kNopeDim
@@ -166,11 +178,7 @@ MLA_DEVICE void gather(RawStrip<c>& raw, const ScopeView& scope, const Slots<c>&
     const int slot = slots.v[r];
     if (slot < 0 || slot >= scope.rows) continue;
     raw.keys |= 1u << r;
-    const unsigned char* page = scope.cache + slot / scope.page_size * scope.page_stride;
-    const long long in_page = slot % scope.page_size;
-    const unsigned char* there = page + in_page * kRowBytes;
-    const unsigned char* scales =
-        page + static_cast<long long>(scope.page_size) * kRowBytes + in_page * kScaleBytes;
+    const auto [there, scales] = place_of(scope, slot);
     unsigned char* row =
         c.load_path == LoadPath::direct ? staging + r * kStagedRow<c> : raw.rows[r];
     const int staged_to = kStagedRow<c> < to ? kStagedRow<c> : to;

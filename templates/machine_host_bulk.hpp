@@ -37,12 +37,9 @@ MLA_DEVICE void fetch_strip(LdsPtr buffers, int set, int strip, const ScopeView&
       continue;
     }
     keys |= 1u << i;
-    const unsigned char* page = scope.cache + slot / scope.page_size * scope.page_stride;
-    const long long in_page = slot % scope.page_size;
-    __builtin_memcpy(row, page + in_page * kRowBytes, kRowBytes);
-    __builtin_memcpy(
-        scales, page + static_cast<long long>(scope.page_size) * kRowBytes + in_page * kScaleBytes,
-        kScaleBytes);
+    const RowPlace from = place_of(scope, slot);
+    __builtin_memcpy(row, from.row, kRowBytes);
+    __builtin_memcpy(scales, from.scales, kScaleBytes);
   }
   for (int filler = strip; filler < c.waves; filler += strips_per_tile(c)) {
     write_as(buffer_of<c>(buffers, set, filler) + kRows * (kRowBytes + kScaleBytes), keys);

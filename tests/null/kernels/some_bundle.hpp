@@ -8,6 +8,7 @@
 #include "kernels/dispatch.hpp"
 #include "kernels/params.hpp"
 #include "tests/null/db/fixture.hpp"
+#include "tests/null/kernels/some_winners.hpp"
 
 namespace mla::test {
 
@@ -44,15 +45,7 @@ class SomeBundle {
     BundleContents::Row row;
     Winner& w = row.winner.winner;
     w.arch = arch_;
-    w.problem = {.kernel = "sparse_mla_decode",
-                 .num_heads = shape.heads,
-                 .num_tokens = shape.tokens,
-                 .main_len = shape.main_len,
-                 .extra_len = shape.extra_len,
-                 .main_page = shape.main_page,
-                 .extra_page = shape.extra_len == 0 ? 0 : shape.extra_page,
-                 .main_format = static_cast<int>(shape.main_format),
-                 .extra_format = static_cast<int>(shape.extra_format)};
+    w.problem = problem_record(shape);
     w.rocm = release_;
     w.variant = key(mark);
     w.params = variant_params(launch);

@@ -6,6 +6,18 @@
 
 namespace mla::test {
 
+inline ProblemRecord problem_record(const Query& shape) {
+  return {.kernel = "sparse_mla_decode",
+          .num_heads = shape.heads,
+          .num_tokens = shape.tokens,
+          .main_len = shape.main_len,
+          .extra_len = shape.extra_len,
+          .main_page = shape.main_page,
+          .extra_page = shape.extra_len == 0 ? 0 : shape.extra_page,
+          .main_format = static_cast<int>(shape.main_format),
+          .extra_format = static_cast<int>(shape.extra_format)};
+}
+
 // A winner that can be told from others by its split_extra.
 inline Winner winner(const Query& shape, int mark, Evidence evidence = Evidence::measured,
                      double median_us = 10) {
@@ -13,15 +25,7 @@ inline Winner winner(const Query& shape, int mark, Evidence evidence = Evidence:
   launch.splits = {.split_main = 1, .split_extra = mark, .split_map = SplitMap::contiguous};
   Winner w;
   w.arch = "gfx950";
-  w.problem = {.kernel = "sparse_mla_decode",
-               .num_heads = shape.heads,
-               .num_tokens = shape.tokens,
-               .main_len = shape.main_len,
-               .extra_len = shape.extra_len,
-               .main_page = shape.main_page,
-               .extra_page = shape.extra_len == 0 ? 0 : shape.extra_page,
-               .main_format = static_cast<int>(shape.main_format),
-               .extra_format = static_cast<int>(shape.extra_format)};
+  w.problem = problem_record(shape);
   w.rocm = "7.2.4";
   w.variant = key(mark);
   w.params = variant_params(launch);

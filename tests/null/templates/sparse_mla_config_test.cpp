@@ -24,6 +24,13 @@ constexpr Config kGood{.block_h = 16,
                        .unroll = 8,
                        .rescale_threshold = 8};
 static_assert(valid(kGood));
+constexpr Config kRoles = [] {
+  Config config = kGood;
+  config.wave_split = WaveSplit::roles;
+  config.query_in = QueryIn::lds;
+  config.stages = 2;
+  return config;
+}();
 
 TEST(Config, RefusesEveryForgottenField) {
   for_each_config_field(kGood, [](std::string_view name, const auto&) {
@@ -56,10 +63,7 @@ TEST(Config, RefusesFieldsThatDoNotFitEachOther) {
 }
 
 TEST(Config, TakesTwelveWavesWithRolesAlone) {
-  Config config = kGood;
-  config.wave_split = WaveSplit::roles;
-  config.query_in = QueryIn::lds;
-  config.stages = 2;
+  Config config = kRoles;
   config.waves = 12;
   EXPECT_TRUE(valid(config));
   const auto refused_with = [&](auto change) {
@@ -74,10 +78,7 @@ TEST(Config, TakesTwelveWavesWithRolesAlone) {
 }
 
 TEST(Config, TakesSixteenWavesWhereFourFetchRows) {
-  Config config = kGood;
-  config.wave_split = WaveSplit::roles;
-  config.query_in = QueryIn::lds;
-  config.stages = 2;
+  Config config = kRoles;
   config.waves = 16;
   EXPECT_FALSE(valid(config)) << "nobody fetches";
   config.load_path = LoadPath::bulk;

@@ -1,0 +1,192 @@
+#pragma once
+
+// What of each parameter's values the tests of the decode template run, in few variants.
+
+#include "templates/sparse_mla_config.hpp"
+
+namespace mla::test {
+
+inline constexpr Config kColumns{.block_h = 16,
+                                 .block_k = 64,
+                                 .waves = 4,
+                                 .wave_split = WaveSplit::columns,
+                                 .mfma = 16,
+                                 .stages = 1,
+                                 .prefetch = 2,
+                                 .dequantise = Dequantise::at_store,
+                                 .load_path = LoadPath::registers,
+                                 .load_width = 16,
+                                 .lds_layout = LdsLayout::padded,
+                                 .query_in = QueryIn::registers,
+                                 .value_read = ValueRead::transposing,
+                                 .waves_per_eu = 1,
+                                 .unroll = 8,
+                                 .rescale_threshold = 8};
+
+template <typename Change>
+constexpr Config with(Change change, Config config = kColumns) {
+  change(config);
+  return config;
+}
+
+inline constexpr Config kKeys = with([](Config& c) {
+  c.wave_split = WaveSplit::keys;
+  c.block_k = 32;
+});
+inline constexpr Config kHeads = with([](Config& c) {
+  c.wave_split = WaveSplit::heads;
+  c.block_h = 64;
+  c.block_k = 32;  // two strips among four waves: each gathers half of one
+});
+
+inline constexpr Config kWeights = with([](Config& c) {
+  c.wave_split = WaveSplit::weights;
+  c.query_in = QueryIn::lds;
+  c.lds_layout = LdsLayout::swizzled;
+});
+
+inline constexpr Config kBlocks = with(
+    [](Config& c) {
+      c.wave_split = WaveSplit::blocks;
+      c.block_h = 64;
+      c.waves = 8;
+    },
+    kWeights);
+
+inline constexpr Config kRoles = with(
+    [](Config& c) {
+      c.wave_split = WaveSplit::roles;
+      c.waves = 8;
+      c.stages = 2;
+    },
+    kWeights);
+
+struct Variant {
+  const char* name;
+  Config config;
+};
+inline const Variant kVariants[] = {
+    {"Columns", kColumns},
+    {"Roles", kRoles},
+    {"RolesEightHeadsTwoFillersAStrip", with(
+                                            [](Config& c) {
+                                              c.block_h = 8;
+                                              c.waves = 12;
+                                              c.prefetch = 3;
+                                            },
+                                            kRoles)},
+    {"RolesManyHeadsDirect", with(
+                                 [](Config& c) {
+                                   c.block_h = 32;
+                                   c.load_path = LoadPath::direct;
+                                   c.rescale_threshold = 1;
+                                 },
+                                 kRoles)},
+    {"RolesFetching", with(
+                          [](Config& c) {
+                            c.waves = 16;
+                            c.prefetch = 3;
+                            c.load_path = LoadPath::bulk;
+                          },
+                          kRoles)},
+    {"RolesEightHeadsFetchingOneTileAhead", with(
+                                                [](Config& c) {
+                                                  c.block_h = 8;
+                                                  c.waves = 16;
+                                                  c.load_path = LoadPath::bulk;
+                                                  c.rescale_threshold = 1;
+                                                },
+                                                kRoles)},
+    {"ColumnsTwoStagesQueriesInLds", with([](Config& c) {
+       c.stages = 2;
+       c.query_in = QueryIn::lds;
+       c.prefetch = 3;
+       c.rescale_threshold = -1;
+     })},
+    {"ColumnsWideInstructions", with([](Config& c) {
+       c.mfma = 32;
+       c.block_h = 32;
+       c.block_k = 128;
+       c.load_path = LoadPath::direct;
+     })},
+    {"Keys", kKeys},
+    {"KeysOneWave", with(
+                        [](Config& c) {
+                          c.waves = 1;
+                          c.prefetch = 1;
+                          c.lds_layout = LdsLayout::linear;
+                        },
+                        kKeys)},
+    {"KeysDequantisedAtUse", with(
+                                 [](Config& c) {
+                                   c.dequantise = Dequantise::at_use;
+                                   c.block_k = 16;
+                                   c.rescale_threshold = 1;
+                                   c.query_in = QueryIn::lds;
+                                 },
+                                 kKeys)},
+    {"KeysAtUseWideDirect", with(
+                                [](Config& c) {
+                                  c.dequantise = Dequantise::at_use;
+                                  c.mfma = 32;
+                                  c.block_h = 32;
+                                  c.waves = 2;
+                                  c.load_path = LoadPath::direct;
+                                },
+                                kKeys)},
+    {"Heads", kHeads},
+    {"HeadsTwoStagesLargeTile", with(
+                                    [](Config& c) {
+                                      c.stages = 2;
+                                      c.block_k = 128;
+                                      c.block_h = 128;
+                                      c.load_width = 8;
+                                      c.value_read = ValueRead::permuting;
+                                    },
+                                    kHeads)},
+    {"HeadsEightWavesOneStrip", with(
+                                    [](Config& c) {
+                                      c.waves = 8;
+                                      c.block_h = 128;
+                                      c.block_k = 16;
+                                      c.value_read = ValueRead::strided;
+                                    },
+                                    kHeads)},
+    {"Weights", kWeights},
+    {"WeightsEightHeadsTwoStages", with(
+                                       [](Config& c) {
+                                         c.block_h = 8;
+                                         c.stages = 2;
+                                         c.rescale_threshold = -1;
+                                       },
+                                       kWeights)},
+    {"WeightsTwoWavesAStripDirect", with(
+                                        [](Config& c) {
+                                          c.waves = 8;
+                                          c.block_h = 32;
+                                          c.load_path = LoadPath::direct;
+                                          c.unroll = 1;
+                                        },
+                                        kWeights)},
+    {"WeightsTwoStripsAWave", with(
+                                  [](Config& c) {
+                                    c.block_k = 128;
+                                    c.block_h = 64;
+                                    c.load_path = LoadPath::direct;
+                                    c.rescale_threshold = 1;
+                                    c.prefetch = 1;
+                                  },
+                                  kWeights)},
+    {"Blocks", kBlocks},
+    {"BlocksSmallTwoStages", with(
+                                 [](Config& c) {
+                                   c.block_h = 32;
+                                   c.block_k = 32;
+                                   c.waves = 4;
+                                   c.stages = 2;
+                                   c.rescale_threshold = -1;
+                                 },
+                                 kBlocks)},
+};
+
+}  // namespace mla::test
