@@ -10,13 +10,22 @@
 
 namespace mla {
 
-// A launch of one variant: its decode kernel, and its reduce kernel where there is more than one
-// split.
+// A launch of one variant: its decode kernel, and its reduce kernel where that leaves partial
+// results.
 struct Launch {
   Config config;
   Splits splits;
   ReduceConfig reduce;
 };
+
+// Whether the kernels take it.
+constexpr bool valid(const Launch& launch) {
+  return valid(launch.config) && valid(launch.config, launch.splits) && valid(launch.reduce);
+}
+// Results a row that the decode kernel leaves to the reduce kernel; one is final.
+constexpr int partials(const Launch& launch, bool has_extra) {
+  return partials(launch.config, launch.splits, has_extra);
+}
 
 // What a kernel left behind, in host memory; poisoned before the launch, so that what was not
 // written shows.

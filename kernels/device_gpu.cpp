@@ -151,7 +151,7 @@ RunResult GpuRunner::restore(Told& told) { return told.there ? RunResult{} : tel
 RunResult GpuRunner::run(const std::string& decode, const std::string& reduce, const Launch& launch,
                          const ProblemData& data, double deadline_seconds) {
   RunResult result;
-  const int splits = partials(launch.config, launch.splits, !data.extra.indptr.empty());
+  const int splits = partials(launch, !data.extra.indptr.empty());
   if (splits < 1 || (splits > 1 && reduce.empty())) {
     result.verdict = Verdict::launch_failed;
     result.reason = splits < 1 ? "no split takes any scope"

@@ -80,7 +80,7 @@ RunResult explain_silence(ChildProcess& worker, IoStatus status, double deadline
 
 RunResult HostRunner::work(const Candidate& what, const ProblemData& data, int samples,
                            double deadline_seconds) {
-  const int splits = partials(what.launch.config, what.launch.splits, !data.extra.indptr.empty());
+  const int splits = partials(what.launch, !data.extra.indptr.empty());
   if (splits < 1) return {Verdict::launch_failed, "no split takes any scope"};
   if (splits > 1 && what.reduce.empty()) {
     return {Verdict::launch_failed, fmt::format("{} splits, but no reduce kernel", splits)};

@@ -62,7 +62,7 @@ const char* unlaunchable(const Query& q) noexcept {
 }
 
 std::int64_t workspace_bytes(const Launch& launch, const Query& query) noexcept {
-  const int left = partials(launch.config, launch.splits, query.extra_len > 0);
+  const int left = partials(launch, query.extra_len > 0);
   return workspace_floats(query.tokens, query.heads, left) *
          static_cast<std::int64_t>(sizeof(float));
 }
@@ -158,7 +158,7 @@ Answer DispatchTable::answer(const Query& query, const Launch& launch) const noe
   Answer answer;
   answer.launch = launch;
   answer.splits = total_splits(launch.splits, has_extra);
-  answer.partials = partials(launch.config, launch.splits, has_extra);
+  answer.partials = partials(launch, has_extra);
   answer.workspace_bytes = mla::workspace_bytes(launch, query);
   answer.decode_grid =
       decode_grid(launch.config, launch.splits, query.tokens, query.heads, has_extra);
@@ -175,8 +175,7 @@ Answer DispatchTable::answer(const Query& query, const Row& row, bool fits) cons
   const Launch& tuned = launch_of(row);
   Launch launch = tuned;
   if (fits && row.shape != query) launch.splits = fit_splits(tuned, row.shape, query, units_);
-  const bool borrows =
-      partials(launch.config, launch.splits, query.extra_len > 0) > 1 && !may_reduce(tuned);
+  const bool borrows = partials(launch, query.extra_len > 0) > 1 && !may_reduce(tuned);
   if (borrows) launch.reduce = fallbacks_.back().launch.reduce;
   Answer answer = this->answer(query, launch);
   answer.borrows_reduce = borrows;

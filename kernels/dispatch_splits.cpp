@@ -24,8 +24,7 @@ struct Work {
 }  // namespace
 
 bool may_reduce(const Launch& launch) noexcept {
-  return partials(launch.config, launch.splits, false) > 1 ||
-         partials(launch.config, launch.splits, true) > 1;
+  return partials(launch, false) > 1 || partials(launch, true) > 1;
 }
 
 Splits fit_splits(const Launch& launch, const Query& tuned, const Query& query,

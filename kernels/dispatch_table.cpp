@@ -63,8 +63,7 @@ struct DispatchTable::Builder {
     const auto at = static_cast<std::size_t>(variant);
     if (is_read[at]) return;
     const Launch launch = variant_launch(table.variants_[at].params);
-    if (!valid(launch.config) || !valid(launch.config, launch.splits) || !valid(launch.reduce) ||
-        launch.splits.split_main < 0 || launch.splits.split_extra < 1)
+    if (!valid(launch))
       throw Error(ErrorKind::database, "this version's kernels do not take its parameters");
     table.launches_[at] = launch;
     is_read[at] = true;

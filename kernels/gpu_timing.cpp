@@ -121,7 +121,7 @@ void GpuTiming::add(int number, const std::string& decode, const std::string& re
   candidates_.erase(number);
   Candidate candidate;
   candidate.launch = launch;
-  candidate.partials = partials(launch.config, launch.splits, problem_.extra_len > 0);
+  candidate.partials = partials(launch, problem_.extra_len > 0);
   if (candidate.partials < 1) {
     throw GpuError(Verdict::launch_failed, false, "no split takes any scope");
   }

@@ -361,7 +361,8 @@ MLA_HOST_DEVICE constexpr bool valid(const Config& c) {
 }
 // Whether such code can be launched in such splits.
 MLA_HOST_DEVICE constexpr bool valid(const Config& c, const Splits& s) {
-  return c.cluster == 1 || (s.split_main == 0 && s.split_extra % c.cluster == 0);
+  return s.split_main >= 0 && s.split_extra >= 1 &&
+         (c.cluster == 1 || (s.split_main == 0 && s.split_extra % c.cluster == 0));
 }
 MLA_HOST_DEVICE constexpr bool valid(const ReduceConfig& c) {
   return (c.block_h == 1 || c.block_h == 2 || c.block_h == 4 || c.block_h == 8 ||

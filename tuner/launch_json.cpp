@@ -153,7 +153,7 @@ Json launch_json(const NamedVariant& variant, const std::string& arch, const Too
   const int lanes = dispatch_lanes(arch);
   const bool has_extra = problem.extra_len > 0;
   const int splits = total_splits(launch.splits, has_extra);
-  const int left = partials(launch.config, launch.splits, has_extra);
+  const int left = partials(launch, has_extra);
   // What sparse_mla_reduce is given, by its formula.
   const std::string given =
       launch.config.cluster > 1 ? fmt::format("(splits / {})", launch.config.cluster) : "splits";

@@ -222,7 +222,7 @@ double roofline_us(const Arch& arch, const ProblemRecord& problem) {
 
 Prediction predict(const Arch& arch, const ProblemRecord& problem, const Launch& launch,
                    const Resources& decode) {
-  const int splits = partials(launch.config, launch.splits, problem.extra_len > 0);
+  const int splits = partials(launch, problem.extra_len > 0);
   Prediction p;
   p.roofline_us = roofline_us(arch, problem);
   p.decode_us = predict_decode_us(arch, problem, launch.config, launch.splits, decode);

@@ -15,7 +15,7 @@ std::string initialiser(const char* field, auto value) {
 }
 
 // Every field is written by its name: one that the struct does not have is a compile error, not a
-// default.
+// default. But not a younger one that changes nothing: the code is what it was, and so is its key.
 std::string unit(std::string_view kernel, std::string_view config, const std::string& fields,
                  std::string_view arguments, std::string_view attributes = "MLA_KERNEL") {
   return fmt::format(
@@ -46,8 +46,7 @@ std::string checking_unit(std::string_view kernel, std::string_view arguments) {
 std::string decode_source(const Config& config) {
   std::string fields;
   for_each_config_field(config, [&](const char* name, auto value) {
-    if (name != std::string_view("cluster") || config.cluster != 1)
-      fields += initialiser(name, value);
+    if (value_before(name) != static_cast<int>(value)) fields += initialiser(name, value);
   });
   return unit("sparse_mla_decode", "Config", fields, "DecodeArgs",
               config.cluster > 1 ? "MLA_CLUSTER_KERNEL" : "MLA_KERNEL");

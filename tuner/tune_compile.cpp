@@ -239,8 +239,7 @@ void Tuning::compile_reduces() {
     std::set<ReduceId> wanted;
     for (std::size_t p = 0; p < ranked_.size(); ++p)
       for (const Candidate& candidate : ranked_[p])
-        if (partials(candidate.launch.config, candidate.launch.splits,
-                     parts_.problems[p].extra_len > 0) > 1)
+        if (partials(candidate.launch, parts_.problems[p].extra_len > 0) > 1)
           wanted.insert(reduce_id(candidate.launch.reduce));
     std::vector<Unit> units;
     std::vector<ReduceId> ids;

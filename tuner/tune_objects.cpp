@@ -11,8 +11,7 @@ namespace mla {
 
 bool Tuning::is_split(const Contender& contender) const {
   const bool has_extra = parts_.problems[contender.problem].extra_len > 0;
-  return partials(contender.candidate.launch.config, contender.candidate.launch.splits, has_extra) >
-         1;
+  return partials(contender.candidate.launch, has_extra) > 1;
 }
 
 void Tuning::keep_object(const std::string& key, const std::string& code) {

@@ -66,8 +66,7 @@ NamedVariant variant_of_params(const std::string& json) {
                             "print as params",
                             error.what()));
   }
-  if (!valid(launch.config) || !valid(launch.config, launch.splits) || !valid(launch.reduce) ||
-      launch.splits.split_main < 0 || launch.splits.split_extra < 1)
+  if (!valid(launch))
     throw Error(ErrorKind::usage,
                 fmt::format("the kernels do not take these parameters: valid() of "
                             "templates/sparse_mla_config.hpp refuses {}; configs/spaces/ says "
