@@ -38,9 +38,6 @@ MLA_DEVICE int counterpart(int wave) {
   return wave < kTeam ? wave + kTeam : wave - kTeam;
 }
 
-// What scores are weighed against: 0 while there is no key.
-MLA_DEVICE float offset_of(float max) { return max == -infinity() ? 0.0f : max; }
-
 // The workgroup's new maxima, from what both teams found; rescales what was summed so far.
 template <Config c>
 MLA_DEVICE void raise_maxima(Attention<c>& a, PerHead<c.mfma>& largest, LdsPtr statistics,
@@ -55,7 +52,7 @@ MLA_DEVICE void raise_maxima(Attention<c>& a, PerHead<c.mfma>& largest, LdsPtr s
   MLA_UNROLL for (int i = 0; i < H::kCount; ++i) {
     const float before = a.max[0].v[i];
     a.max[0].v[i] = maximum(before, maximum(largest.v[i], theirs.v[i]));
-    factor.v[i] = exp2_fast(before - offset_of(a.max[0].v[i]));
+    factor.v[i] = exp2_fast(before - or_zero(a.max[0].v[i]));
     a.sum[0].v[i] *= factor.v[i];
     a.exact[0].v[i] *= factor.v[i];
   }
@@ -84,7 +81,7 @@ MLA_DEVICE bool weigh_tile(Attention<c>& a, PerHead<c.mfma>& sum, PerHead<c.mfma
   }
   if (any_wave<c>(c.rescale_threshold < 0 || grew, board.flags[1]))
     raise_maxima(a, largest, board.statistics, wave);
-  MLA_UNROLL for (int i = 0; i < H::kCount; ++i) offset.v[i] = offset_of(a.max[0].v[i]);
+  MLA_UNROLL for (int i = 0; i < H::kCount; ++i) offset.v[i] = or_zero(a.max[0].v[i]);
   sum = a.sum[0];
   exact = a.exact[0];
   MLA_UNROLL for (int n = 0; n < kScored; ++n) {
@@ -215,7 +212,7 @@ MLA_DEVICE void decode_by_blocks(const DecodeArgs& args) {
   attend_by_blocks<c>(a, pipeline, walk, args.scale * kLog2E * shrunk, lds, tiles, board, wave);
   sum_teams<c>(a, board.statistics, wave);
   MLA_UNROLL for (int i = 0; i < PerHead<c.mfma>::kCount; ++i) a.offset[0].v[i] =
-      offset_of(a.max[0].v[i]);
+      or_zero(a.max[0].v[i]);
   const int first_head = wave % (c.waves / kTeams) * c.mfma, team = wave / (c.waves / kTeams);
   write_result<c>(reload(args), a, token, group_head0 + first_head, split, splits, wave, team == 0,
                   team * panels(c), has_tiles);

@@ -2,12 +2,9 @@
 
 // Which tiles of a token's index lists a wave reads, and keeping them in flight ahead of their use.
 
-#include "machine.hpp"
+#include "sparse_mla_row_end.hpp"
 
 namespace mla {
-
-constexpr float kLog2E = 1.4426950408889634f;
-constexpr float kLn2 = 0.6931471805599453f;
 
 // The tiles a wave or workgroup walks: both scopes' tiles are numbered through, main first.
 struct TileWalk {

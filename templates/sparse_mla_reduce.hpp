@@ -9,7 +9,7 @@
 // over the splits s with l_s != 0; O_s of the others was never written and does not count. l_s sums
 // the weights as PV had them, e_s the exact ones.
 
-#include "machine.hpp"
+#include "sparse_mla_row_end.hpp"
 
 namespace mla {
 
@@ -20,7 +20,6 @@ MLA_DEVICE void sparse_mla_reduce(const ReduceArgs& args) {
   static_assert(
       valid(c),
       "this ReduceConfig has a field that is missing, unknown, or does not fit the others");
-  constexpr float kLog2E = 1.4426950408889634f, kLn2 = 0.6931471805599453f;
   constexpr int kShare = c.waves > c.block_h ? c.waves / c.block_h : 1;  // waves on one row
   constexpr int kRows = c.waves > c.block_h ? 1 : c.block_h / c.waves;   // rows of one wave
   constexpr int kAtOnce = 4;  // splits, so that loads do not wait for each other
@@ -34,6 +33,7 @@ MLA_DEVICE void sparse_mla_reduce(const ReduceArgs& args) {
     if (head >= args.heads) break;
     const long long first = (static_cast<long long>(token) * args.heads + head) * args.splits;
     const float* mine = statistics + kStatistics * first;
+    const float sink = sink_of(args.sink, head);  // asked for while the splits are
     const auto number = [&](int s, int i) MLA_LAMBDA {
       return read_uniform(mine + kStatistics * (s < args.splits ? s : args.splits - 1) + i);
     };
@@ -43,7 +43,7 @@ MLA_DEVICE void sparse_mla_reduce(const ReduceArgs& args) {
       MLA_UNROLL for (int i = 0; i < kAtOnce; ++i) found[i] = number(s0 + i, 0);
       MLA_UNROLL for (const float x : found) max = maximum(max, x);
     }
-    const float offset = max == -infinity() ? 0.0f : max;
+    const float offset = or_zero(max);
     float sum = 0, exact = 0;
     using Row = RowPart<kHeadDim / kShare>;
     Row row;
@@ -65,14 +65,12 @@ MLA_DEVICE void sparse_mla_reduce(const ReduceArgs& args) {
         add_scaled(row, rows[i], weight[i]);
       }
     }
-    const float sink = args.sink != nullptr ? args.sink[head] * kLog2E : -infinity();
     write_row(
         args.out,
         token * args.out_token_stride + head * args.out_head_stride + part * (kHeadDim / kShare),
-        row, sum == 0 ? 0.0f : 1.0f / (sum + exp2_fast(sink - offset)));
+        row, normaliser(max, sum, sink));
     if (args.lse != nullptr && part == 0 && speaks_for_wave()) {
-      args.lse[token * args.lse_token_stride + head] =
-          sum == 0 ? infinity() : (max + log2_fast(exact)) * kLn2;
+      args.lse[token * args.lse_token_stride + head] = lse_of(max, sum, exact);
     }
   }
 }

@@ -45,7 +45,7 @@ MLA_DEVICE void soften(Attention<c>& a, float scale,
       MLA_UNROLL for (int i = 0; i < H::kCount; ++i) {
         const float before = a.max[h].v[i];
         a.max[h].v[i] = maximum(before, largest[h].v[i]);
-        a.offset[h].v[i] = a.max[h].v[i] == -infinity() ? 0.0f : a.max[h].v[i];
+        a.offset[h].v[i] = or_zero(a.max[h].v[i]);
         factor.v[i] = exp2_fast(before - a.offset[h].v[i]);
         a.sum[h].v[i] *= factor.v[i];
         a.exact[h].v[i] *= factor.v[i];
@@ -234,7 +234,7 @@ MLA_DEVICE void merge_waves(Attention<c>& a, LdsPtr region, int wave) {
     }
     H factor;
     MLA_UNROLL for (int i = 0; i < H::kCount; ++i) {
-      a.offset[h].v[i] = a.max[h].v[i] == -infinity() ? 0.0f : a.max[h].v[i];
+      a.offset[h].v[i] = or_zero(a.max[h].v[i]);
       factor.v[i] = exp2_fast(mine.v[i] - a.offset[h].v[i]);
       a.sum[h].v[i] = a.exact[h].v[i] = 0;
     }
@@ -283,14 +283,13 @@ MLA_DEVICE void write_result(const DecodeArgs& args, const Attention<c>& a, int 
       factor.v[i] = 0;
       if (head >= heads) continue;
       if (splits == 1) {
-        const float sink = args.sink != nullptr ? args.sink[first + head] * kLog2E : -infinity();
-        factor.v[i] = sum == 0 ? 0.0f : 1.0f / (sum + exp2_fast(sink - a.offset[h].v[i]));
+        factor.v[i] = normaliser(max, sum, sink_of(args.sink, first + head));
       }
       if (!speaks || !speaks_for_head<c.mfma>()) continue;
       if (splits == 1) {
         if (args.lse != nullptr) {
           args.lse[token * args.lse_token_stride + first + head] =
-              sum == 0 ? infinity() : (max + log2_fast(a.exact[h].v[i])) * kLn2;
+              lse_of(max, sum, a.exact[h].v[i]);
         }
       } else {
         float* statistics = args.workspace +

@@ -21,9 +21,6 @@ struct Weighing {
   HeadColumns<c> out;  // this wave's columns, over all keys
 };
 
-// What scores are weighed against: 0 while there is no key.
-MLA_DEVICE float or_zero(float max) { return max == -infinity() ? 0.0f : max; }
-
 template <Config c>
 MLA_DEVICE void clear(Weighing<c>& w) {
   MLA_UNROLL for (int i = 0; i < AllHeads<c>::kCount; ++i) { w.max.v[i] = -infinity(); }
@@ -227,14 +224,12 @@ MLA_DEVICE void write_weighed(const DecodeArgs& args, const Weighing<c>& w, cons
     factor.v[i] = 0;
     if (head >= heads) continue;
     if (splits == 1) {
-      const float sink = args.sink != nullptr ? args.sink[head0 + head] * kLog2E : -infinity();
-      factor.v[i] = sum == 0 ? 0.0f : 1.0f / (sum + exp2_fast(sink - or_zero(w.max.v[i])));
+      factor.v[i] = normaliser(max, sum, sink_of(args.sink, head0 + head));
     }
     if (wave != 0 || !speaks_for_all_heads()) continue;
     if (splits == 1) {
       if (args.lse != nullptr) {
-        args.lse[token * args.lse_token_stride + head0 + head] =
-            sum == 0 ? infinity() : (max + log2_fast(sums.exact.v[i])) * kLn2;
+        args.lse[token * args.lse_token_stride + head0 + head] = lse_of(max, sum, sums.exact.v[i]);
       }
     } else {
       float* statistics = args.workspace +

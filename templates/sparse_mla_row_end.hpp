@@ -1,0 +1,31 @@
+#pragma once
+
+// How a row ends, whoever has summed it. Scores, maxima and sinks are to the base 2 here:
+//
+//   out = O / (l + 2^(sink - m))     lse = ln(e) + m ln 2
+//
+// where O is the sum of values times weights 2^(score - m), l that of the weights as PV had them,
+// rounded to bf16, e that of the exact ones, and m the largest score. A row without keys has l = 0
+// and m = -inf.
+
+#include "machine.hpp"
+
+namespace mla {
+
+constexpr float kLog2E = 1.4426950408889634f;
+constexpr float kLn2 = 0.6931471805599453f;
+
+// What weights are counted from: 0 while there is no key.
+MLA_DEVICE float or_zero(float max) { return max == -infinity() ? 0.0f : max; }
+// `sinks`: DecodeArgs::sink.
+MLA_DEVICE float sink_of(const float* sinks, int head) {
+  return sinks != nullptr ? sinks[head] * kLog2E : -infinity();
+}
+MLA_DEVICE float normaliser(float max, float sum, float sink) {
+  return sum == 0 ? 0.0f : 1.0f / (sum + exp2_fast(sink - or_zero(max)));
+}
+MLA_DEVICE float lse_of(float max, float sum, float exact) {
+  return sum == 0 ? infinity() : (max + log2_fast(exact)) * kLn2;
+}
+
+}  // namespace mla
