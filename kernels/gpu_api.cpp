@@ -24,6 +24,17 @@ void* open_library(GpuVendor vendor, const std::string& library) {
 
 }  // namespace
 
+hipError_t allow_launches(const GpuApi& api, hipFunction_t function, int dynamic_lds) {
+  constexpr int kOrdinaryLds = 48 * 1024;
+  hipError_t error = kHipSuccess;
+  if (dynamic_lds > kOrdinaryLds)
+    error =
+        api.hipFuncSetAttribute(function, kHipFuncAttributeMaxDynamicSharedMemorySize, dynamic_lds);
+  if (error == kHipSuccess && api.vendor == GpuVendor::nvidia)
+    error = api.hipFuncSetAttribute(function, kCudaFuncAttributeNonPortableClusterSizeAllowed, 1);
+  return error;
+}
+
 GpuApi load_gpu_api(GpuVendor vendor, const std::string& library) {
   void* opened = open_library(vendor, library);
   GpuApi api{};

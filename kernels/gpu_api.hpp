@@ -31,7 +31,8 @@ constexpr unsigned kHipStreamNonBlocking = 1;
 constexpr int kHipStreamCaptureModeThreadLocal = 1;
 constexpr int kHipStreamCaptureModeRelaxed = 2;
 constexpr int kHipFuncAttributeMaxDynamicSharedMemorySize = 8;
-constexpr int kHipDeviceAttributeClockRate = 5;  // kHz
+constexpr int kCudaFuncAttributeNonPortableClusterSizeAllowed = 14;  // HIP has none like it
+constexpr int kHipDeviceAttributeClockRate = 5;                      // kHz
 constexpr int kHipDeviceAttributeL2CacheSize = 19;
 constexpr int kHipDeviceAttributeComputeCapabilityMajor = 23;
 constexpr int kHipDeviceAttributeComputeCapabilityMinor = 61;
@@ -152,6 +153,10 @@ void for_each_gpu_function(Api& api, F&& f) {
   MLA_GPU_FUNCTION(hipEventDestroy);
 #undef MLA_GPU_FUNCTION
 }
+
+// Allows a loaded function what its launches may ask for: `dynamic_lds` bytes, and with NVIDIA
+// clusters of more workgroups than every GPU takes.
+hipError_t allow_launches(const GpuApi& api, hipFunction_t function, int dynamic_lds);
 
 // Loads `library`, a path or a name for the loader, for the rest of the process's life. Throws
 // Error{device} where it cannot be loaded or lacks a function, with the remedy. Initialises

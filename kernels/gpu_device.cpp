@@ -102,17 +102,13 @@ void GpuMemory::poison() const {
 
 GpuKernel::GpuKernel(const Gpu& gpu, const std::string& code, int dynamic_lds)
     : gpu_(&gpu), dynamic_lds_(static_cast<unsigned>(dynamic_lds)) {
-  constexpr int kOrdinaryLds = 48 * 1024;
   const GpuApi& api = gpu.api();
   gpu.check(api.hipModuleLoadData(&module_, code.data()), "loading the code object");
   try {
     gpu.check(api.hipModuleGetFunction(&function_, module_, "entry"),
               "finding `entry` in the code object");
-    if (dynamic_lds > kOrdinaryLds) {
-      gpu.check(api.hipFuncSetAttribute(function_, kHipFuncAttributeMaxDynamicSharedMemorySize,
-                                        dynamic_lds),
-                "asking for dynamic LDS");
-    }
+    gpu.check(allow_launches(api, function_, dynamic_lds),
+              "asking for dynamic LDS and large clusters");
   } catch (...) {
     api.hipModuleUnload(module_);
     throw;

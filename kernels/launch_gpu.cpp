@@ -8,8 +8,6 @@
 namespace mla {
 namespace {
 
-constexpr int kOrdinaryLds = 48 * 1024;
-
 // CUDA counts 13000 for 13.0, HIP 70253211 for 7.2.
 std::string running_release(const GpuApi& api) {
   int version = 0;
@@ -112,10 +110,7 @@ void* GpuLaunchDevice::load(const std::string& code, int dynamic_lds) {
   modules_.push_back(module);
   hipFunction_t function = nullptr;
   check(api_.hipModuleGetFunction(&function, module, "entry"), "finding `entry` in a code object");
-  if (dynamic_lds > kOrdinaryLds)
-    check(api_.hipFuncSetAttribute(function, kHipFuncAttributeMaxDynamicSharedMemorySize,
-                                   dynamic_lds),
-          "asking for dynamic LDS");
+  check(allow_launches(api_, function, dynamic_lds), "asking for dynamic LDS and large clusters");
   return function;
 }
 

@@ -7,59 +7,102 @@
 
 namespace mla {
 
-// Each workgroup of the cluster does it for as many heads. `statistics` and `rows`: 16 and
-// kSharedRow bytes a head of LDS that is no longer read. Writes out and LSE, or where there are
-// several clusters the partial result of this one.
+// The rows of the workgroup's heads go in pieces, as many as there are waves in the cluster or as
+// small as a wave can make use of, and each wave merges some of them.
+template <Config c>
+struct ClusterShare {
+  static constexpr int kWaves = c.cluster * c.waves;
+  static constexpr int kOfRow = kWaves < 2 * c.block_h ? 1 : (kWaves < 4 * c.block_h ? 2 : 4);
+  static constexpr int kColumns = kHeadDim / kOfRow;
+  static constexpr int kPieces = c.block_h * kOfRow;
+  static constexpr int kMine = (kPieces + kWaves - 1) / kWaves;        // at most
+  static constexpr int kAtOnce = kMine > 1 && c.cluster == 2 ? 2 : 1;  // more spill
+  static_assert(kMine % kAtOnce == 0);
+};
+
+// A piece of a row, from each workgroup of the cluster.
+template <Config c>
+struct ClusterPiece {
+  float maxima[c.cluster];
+  float sums[c.cluster];
+  float exacts[c.cluster];
+  RowPart<ClusterShare<c>::kColumns> rows[c.cluster];
+};
+// `statistics` and `rows`: where they begin of this head, and of this piece.
+template <Config c>
+MLA_DEVICE void load_piece(ClusterPiece<c>& piece, LdsPtr statistics, LdsPtr rows) {
+  MLA_UNROLL for (int p = 0; p < c.cluster; ++p) {
+    const auto s = read_of_peer(statistics, p);
+    piece.maxima[p] = s.x;
+    piece.sums[p] = s.y;
+    piece.exacts[p] = s.z;
+    load_of_peer(piece.rows[p], rows, p);
+  }
+}
+
+// `statistics` and `rows`: 16 and kSharedRow bytes a head of LDS that is no longer read. Writes out
+// and LSE, or where there are several clusters the partial result of this one.
 template <Config c>
 MLA_DEVICE void merge_cluster(const DecodeArgs& args, const HeadColumns<c>& out,
                               const AllHeads<c>& max, const AllHeads<c>& sum,
                               const AllHeads<c>& exact, int token, int head0, int split, int splits,
                               LdsPtr statistics, LdsPtr rows, int wave) {
+  using Share = ClusterShare<c>;
+  const auto number = [&](int n) MLA_LAMBDA {  // of the wave's piece n
+    return n * Share::kWaves + split % c.cluster * c.waves + wave;
+  };
+  const auto is_there = [&](int n) MLA_LAMBDA {
+    return number(n) < Share::kPieces && head0 + number(n) / Share::kOfRow < args.heads;
+  };
+  float sinks[Share::kMine];  // asked for before the others are waited for
+  MLA_UNROLL for (int n = 0; n < Share::kMine; ++n) {
+    sinks[n] = is_there(n) ? sink_of(args.sink, head0 + number(n) / Share::kOfRow) : 0.0f;
+  }
   if (wave == 0) share_statistics<c>(statistics, max, sum, exact);
   share_rows<c>(rows, out, wave);
   cluster_barrier();
-  constexpr int kHeads = c.block_h / c.cluster;
   const int partials = splits / c.cluster, part = split / c.cluster;
-  for (int n = wave; n < kHeads; n += c.waves) {
-    const int in_group = split % c.cluster * kHeads + n, head = head0 + in_group;
-    if (head >= args.heads) break;
-    RowPart<kHeadDim> all, row[c.cluster];
-    float maxima[c.cluster], sums[c.cluster], exacts[c.cluster];
-    MLA_UNROLL for (int p = 0; p < c.cluster; ++p) {
-      const auto s = read_of_peer(statistics + static_cast<unsigned>(16 * in_group), p);
-      maxima[p] = s.x;
-      sums[p] = s.y;
-      exacts[p] = s.z;
-      load_of_peer(row[p], rows + static_cast<unsigned>(in_group) * kSharedRow, p);
+  MLA_UNROLL for (int n0 = 0; n0 < Share::kMine; n0 += Share::kAtOnce) {
+    if (!is_there(n0)) break;
+    ClusterPiece<c> pieces[Share::kAtOnce];
+    MLA_UNROLL for (int n = 0; n < Share::kAtOnce; ++n) {
+      const auto in_group = static_cast<unsigned>(number(n0 + n) / Share::kOfRow);
+      const auto column = static_cast<unsigned>(number(n0 + n) % Share::kOfRow * Share::kColumns);
+      load_piece<c>(pieces[n], statistics + 16 * in_group,
+                    rows + in_group * kSharedRow + 4 * column);
     }
-    float largest = -infinity(), weights = 0, exact_weights = 0;
-    MLA_UNROLL for (const float x : maxima) largest = maximum(largest, x);
-    const float offset = largest == -infinity() ? 0.0f : largest;
-    clear(all);
-    MLA_UNROLL for (int p = 0; p < c.cluster; ++p) {
-      const float weight = exp2_fast(maxima[p] - offset);
-      weights += weight * sums[p];
-      exact_weights += weight * exacts[p];
-      add_scaled(all, row[p], weight);
-    }
-    if (partials > 1) {
-      const long long at = (static_cast<long long>(token) * args.heads + head) * partials + part;
-      store(args.workspace + at * kHeadDim, all);
-      if (!speaks_for_wave()) continue;
-      float* mine = args.workspace +
-                    static_cast<long long>(args.tokens) * args.heads * partials * kHeadDim +
-                    at * kStatistics;
-      mine[0] = largest;
-      mine[1] = weights;
-      mine[2] = exact_weights;
-      continue;
-    }
-    const float sink = args.sink != nullptr ? args.sink[head] * kLog2E : -infinity();
-    write_row(args.out, token * args.out_token_stride + head * args.out_head_stride, all,
-              weights == 0 ? 0.0f : 1.0f / (weights + exp2_fast(sink - offset)));
-    if (args.lse != nullptr && speaks_for_wave()) {
-      args.lse[token * args.lse_token_stride + head] =
-          weights == 0 ? infinity() : (largest + log2_fast(exact_weights)) * kLn2;
+    MLA_UNROLL for (int n = 0; n < Share::kAtOnce; ++n) {
+      const ClusterPiece<c>& piece = pieces[n];
+      const int head = head0 + number(n0 + n) / Share::kOfRow;
+      const int column = number(n0 + n) % Share::kOfRow * Share::kColumns;
+      if (!is_there(n0 + n)) break;
+      float largest = -infinity(), weights = 0, exact_weights = 0;
+      MLA_UNROLL for (const float x : piece.maxima) largest = maximum(largest, x);
+      RowPart<Share::kColumns> all;
+      clear(all);
+      MLA_UNROLL for (int p = 0; p < c.cluster; ++p) {
+        const float weight = exp2_fast(piece.maxima[p] - or_zero(largest));
+        weights += weight * piece.sums[p];
+        exact_weights += weight * piece.exacts[p];
+        add_scaled(all, piece.rows[p], weight);
+      }
+      const bool speaks = column == 0 && speaks_for_wave();
+      if (partials > 1) {
+        const long long at = (static_cast<long long>(token) * args.heads + head) * partials + part;
+        store(args.workspace + at * kHeadDim + column, all);
+        if (!speaks) continue;
+        float* mine = args.workspace +
+                      static_cast<long long>(args.tokens) * args.heads * partials * kHeadDim +
+                      at * kStatistics;
+        mine[0] = largest;
+        mine[1] = weights;
+        mine[2] = exact_weights;
+        continue;
+      }
+      write_row(args.out, token * args.out_token_stride + head * args.out_head_stride + column, all,
+                normaliser(largest, weights, sinks[n0 + n]));
+      if (args.lse != nullptr && speaks)
+        args.lse[token * args.lse_token_stride + head] = lse_of(largest, weights, exact_weights);
     }
   }
   cluster_barrier();  // nobody leaves whose LDS is being read

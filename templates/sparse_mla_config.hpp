@@ -79,8 +79,8 @@ struct Config {
   int rescale_threshold;  // -1: rescale at every tile; n > 0: only when the running maximum grew by
                           // more than 2^n
   int cluster = 1;  // splits whose workgroups merge their results among themselves, through each
-                    // other's LDS: 1, 2, 4, 8. Splits::split_main is 0 then, and split_extra a
-                    // multiple
+                    // other's LDS: 1, 2, 4, 8, 10, 16. Splits::split_main is 0 then, and
+                    // split_extra a multiple
 };
 
 // The launch parameters of sparse_mla_decode: same code, other grid.
@@ -316,7 +316,8 @@ MLA_HOST_DEVICE constexpr bool valid(const Config& c) {
       (c.unroll == 8 ||
        (c.unroll == 1 && c.wave_split == WaveSplit::weights && c.load_path == LoadPath::direct)) &&
       (c.rescale_threshold == -1 || c.rescale_threshold >= 1) &&
-      (c.cluster == 1 || c.cluster == 2 || c.cluster == 4 || c.cluster == 8);
+      (c.cluster == 1 || c.cluster == 2 || c.cluster == 4 || c.cluster == 8 || c.cluster == 10 ||
+       c.cluster == 16);
   const bool chosen = static_cast<int>(c.wave_split) != 0 && static_cast<int>(c.dequantise) != 0 &&
                       static_cast<int>(c.load_path) != 0 && static_cast<int>(c.lds_layout) != 0 &&
                       static_cast<int>(c.query_in) != 0 && static_cast<int>(c.value_read) != 0;

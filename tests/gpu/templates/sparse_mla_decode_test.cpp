@@ -105,7 +105,7 @@ const Variant kVariants[] = {
        c.waves = 12;
        c.waves_per_eu = 3;
        c.stages = 2;
-       c.cluster = 8;
+       c.cluster = 16;
      })},
     {"WeightsInClusters", with([](Config& c) { c.cluster = 4; })},
     {"Blocks", with([](Config& c) {

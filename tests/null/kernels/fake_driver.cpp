@@ -134,8 +134,10 @@ int fake_function(mla::FakeModule** function, mla::FakeModule* module, const cha
 }
 EXPORT int fake_set(mla::FakeModule* function, int, int value)
     NAMED("hipFuncSetAttribute", "cuFuncSetAttribute");
-int fake_set(mla::FakeModule* function, int, int value) {
-  function->dynamic_lds = value;
+int fake_set(mla::FakeModule* function, int attribute, int value) {
+  constexpr int kDynamicLds = 8, kLargeClusters = 14;
+  if (attribute == kDynamicLds) function->dynamic_lds = value;
+  if (attribute == kLargeClusters) function->large_clusters = value;
   return 0;
 }
 EXPORT int fake_launch(mla::FakeModule* function, unsigned x, unsigned y, unsigned z,

@@ -18,6 +18,7 @@ struct FakeModule {
   std::string code;
   int device;
   int dynamic_lds = 0;
+  int large_clusters = 0;
 };
 
 struct FakeLaunch {

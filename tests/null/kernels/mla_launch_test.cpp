@@ -116,6 +116,7 @@ TEST_P(Launch, HandsTheKernelsWhatTheCallerGave) {
   EXPECT_EQ(first.grid.z, 4u);
   EXPECT_EQ(first.block, hip_ ? 128u : 64u);
   EXPECT_EQ(first.dynamic_lds, hip_ ? 0u : static_cast<unsigned>(first.function->dynamic_lds));
+  EXPECT_EQ(first.function->large_clusters, hip_ ? 0 : 1);
   EXPECT_EQ(first.stream, stream_);
   EXPECT_EQ(first.device, 1);
   const DecodeArgs& got = first.decode;
