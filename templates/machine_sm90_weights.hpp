@@ -311,9 +311,10 @@ constexpr unsigned kRopeWeights = c.block_k* c.block_h * 2;
 template <Config c>
 MLA_DEVICE void weigh(const OwnScores<c>& s, float scale, const OwnHeads<c>& offset,
                       OwnHeads<c>& sum, OwnHeads<c>& exact, LdsPtr weights, int strip, int share) {
-  const int lane = here(lane_id());
+  constexpr int kHeads = OwnHeads<c>::kHeads;
   const float drops[2] = {power_of_2(-s.lift.of(0)), power_of_2(-s.lift.of(1))};
-  MLA_UNROLL for (int i = 0; i < OwnHeads<c>::kHeads / 2; i += 2) {
+  unsigned halves[kHeads / 4], pairs[kHeads / 4];  // [eight heads][key lane_row(), the same + 8]
+  MLA_UNROLL for (int i = 0; i < kHeads / 2; i += 2) {
     const int head = i / 4 * 2;
     const float drop = drops[i / 2 % 2];
     const float low = exp2_fast(fmaf(s.v[i], scale, -offset.v[head]));
@@ -324,10 +325,22 @@ MLA_DEVICE void weigh(const OwnScores<c>& s, float scale, const OwnHeads<c>& off
     exact.v[head + 1] = fmaf(high, drop, exact.v[head + 1]);
     sum.v[head] = fmaf(kept_low, drop, sum.v[head]);
     sum.v[head + 1] = fmaf(kept_high, drop, sum.v[head + 1]);
-    const LdsPtr to = weight_at<c>(weights, strip * 16 + i / 2 % 2 * 8 + lane / 4,
-                                   share * OwnHeads<c>::kHeads + i / 4 * 8 + lane % 4 * 2);
-    lds_write(to, pack_f16(kept_low, kept_high));
-    lds_write(to + kRopeWeights<c>, pair);
+    halves[i / 2] = pack_f16(kept_low, kept_high);
+    pairs[i / 2] = pair;
+  }
+  const int lane = here(lane_id());
+  if constexpr (kHeads == 8) {
+    const LdsPtr to = weight_at<c>(weights, strip * 16 + lane % 16, share * kHeads);
+    write_matrices(lane < 16 ? to : to + kRopeWeights<c>,
+                   uint4{halves[0], halves[1], pairs[0], pairs[1]});
+  } else {
+    MLA_UNROLL for (int n = 0; n < kHeads / 4; n += 4) {
+      const LdsPtr on =
+          weight_at<c>(weights, strip * 16 + lane % 16, share * kHeads + n * 4 + lane / 16 * 8);
+      write_matrices(on, uint4{halves[n], halves[n + 1], halves[n + 2], halves[n + 3]});
+      write_matrices(on + kRopeWeights<c>,
+                     uint4{pairs[n], pairs[n + 1], pairs[n + 2], pairs[n + 3]});
+    }
   }
 }
 
