@@ -21,7 +21,8 @@ constexpr Enumerator entry(std::string_view name, E value) {
 constexpr Enumerator kWaveSplit[] = {
     entry("keys", WaveSplit::keys),       entry("heads", WaveSplit::heads),
     entry("columns", WaveSplit::columns), entry("weights", WaveSplit::weights),
-    entry("blocks", WaveSplit::blocks),   entry("roles", WaveSplit::roles)};
+    entry("blocks", WaveSplit::blocks),   entry("roles", WaveSplit::roles),
+    entry("scorers", WaveSplit::scorers)};
 constexpr Enumerator kSplitMap[] = {entry("contiguous", SplitMap::contiguous),
                                     entry("strided", SplitMap::strided)};
 constexpr Enumerator kDequantise[] = {entry("at_store", Dequantise::at_store),

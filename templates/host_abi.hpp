@@ -17,9 +17,11 @@
 namespace mla::host {
 
 // Places at which waves can meet: one is for all of them, the others for some: the multipliers,
-// those who work on tiles, and with LoadPath::bulk two waves at each buffer.
+// those who work on tiles, with LoadPath::bulk two waves at each buffer, and what
+// WaveSplit::scorers has of Meeting.
 constexpr int kMultipliersPlace = 1, kTilePlace = 2, kFirstBufferPlace = 3;
-constexpr int kMeetingPlaces = kFirstBufferPlace + 8;
+constexpr int kFirstMeetingPlace = kFirstBufferPlace + 16;
+constexpr int kMeetingPlaces = kFirstMeetingPlace + 11;
 
 // What hardware registers and LDS are on a GPU.
 struct Wave {

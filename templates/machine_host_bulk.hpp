@@ -8,27 +8,33 @@
 namespace mla {
 
 template <Config c>
-MLA_DEVICE LdsPtr buffer_of(LdsPtr buffers, int set, int filler) {
-  return buffers + (set * c.waves + filler) * row_buffer_bytes(c);
+MLA_DEVICE int buffer_number(int tile, int filler) {
+  return tile % sets_in_flight(c) * c.waves + filler;
+}
+template <Config c>
+MLA_DEVICE LdsPtr buffer_of(LdsPtr buffers, int tile, int filler) {
+  return buffers + buffer_number<c>(tile, filler) * row_buffer_bytes(c);
 }
 // Where a filler and who fetches for it wait for each other.
-MLA_DEVICE void meet_at_buffer(int filler) {
-  mla_host_wave->meet(mla_host_wave, host::kFirstBufferPlace + filler, 2);
+template <Config c>
+MLA_DEVICE void meet_at_buffer(int tile, int filler) {
+  const int number = buffer_number<c>(tile, filler);
+  mla_host_wave->meet(mla_host_wave, host::kFirstBufferPlace + number, 2);
 }
 // For one wave to call, of the fillers' `c`, before a barrier of all.
 template <Config c>
 MLA_DEVICE void open_buffers(LdsPtr /*buffers*/, int /*count*/) {}
 
-// Brings the rows of a strip's slots into `set` of its sharers' buffers; a row that is not there
-// becomes zeros.
+// Brings the rows of a strip's slots into its sharers' buffers of the tile, tiles being counted
+// from 0; a row that is not there becomes zeros.
 template <Config c>
-MLA_DEVICE void fetch_strip(LdsPtr buffers, int set, int strip, const ScopeView& scope,
-                            const Slots<c>& slots, int /*turn*/) {
+MLA_DEVICE void fetch_strip(LdsPtr buffers, int tile, int strip, const ScopeView& scope,
+                            const Slots<c>& slots) {
   constexpr int kRows = gathered_rows(c);
   unsigned keys = 0;
   for (int i = 0; i < c.mfma; ++i) {
     const int slot = slots.v[i];
-    const LdsPtr buffer = buffer_of<c>(buffers, set, strip + i / kRows * strips_per_tile(c));
+    const LdsPtr buffer = buffer_of<c>(buffers, tile, strip + i / kRows * strips_per_tile(c));
     const LdsPtr row = buffer + i % kRows * kRowBytes,
                  scales = buffer + kRows * kRowBytes + i % kRows * kScaleBytes;
     if (slot < 0 || slot >= scope.rows) {
@@ -42,35 +48,41 @@ MLA_DEVICE void fetch_strip(LdsPtr buffers, int set, int strip, const ScopeView&
     __builtin_memcpy(scales, from.scales, kScaleBytes);
   }
   for (int filler = strip; filler < c.waves; filler += strips_per_tile(c)) {
-    write_as(buffer_of<c>(buffers, set, filler) + kRows * (kRowBytes + kScaleBytes), keys);
-    meet_at_buffer(filler);
+    write_as(buffer_of<c>(buffers, tile, filler) + kRows * (kRowBytes + kScaleBytes), keys);
+    meet_at_buffer<c>(tile, filler);
   }
-  for (int filler = strip; filler < c.waves; filler += strips_per_tile(c)) meet_at_buffer(filler);
+  for (int filler = strip; filler < c.waves; filler += strips_per_tile(c))
+    meet_at_buffer<c>(tile, filler);
 }
 // Waits for what a fetching wave has begun.
 MLA_DEVICE void await_fetched() {}
-// Fills a wave's part of a tile from what was brought for it. Returns which of its strip's keys are
-// there.
+// Waits for what was brought for a wave.
 template <Config c>
-MLA_DEVICE unsigned fill_from_buffer(LdsPtr tile, LdsPtr buffers, int set, int filler,
-                                     Fp8Format format, LdsPtr lifts, int /*turn*/) {
+MLA_DEVICE RawStrip<c> await_rows(LdsPtr buffers, int tile, int filler, Fp8Format format) {
   constexpr int kRows = gathered_rows(c);
-  const LdsPtr buffer = buffer_of<c>(buffers, set, filler);
-  meet_at_buffer(filler);
+  const LdsPtr buffer = buffer_of<c>(buffers, tile, filler);
+  meet_at_buffer<c>(tile, filler);
   RawStrip<c> raw;
   raw.format = format;
   raw.keys = read_as<unsigned>(buffer + kRows * (kRowBytes + kScaleBytes));
   __builtin_memcpy(raw.rows, buffer, sizeof raw.rows);
   __builtin_memcpy(raw.scales, buffer + kRows * kRowBytes, sizeof raw.scales);
+  return raw;
+}
+// Fills a wave's part of a tile from it. Returns which of its strip's keys are there.
+template <Config c>
+MLA_DEVICE unsigned fill_from_buffer(LdsPtr to, LdsPtr buffers, int tile, int filler,
+                                     Fp8Format format, LdsPtr lifts) {
+  RawStrip<c> raw = await_rows<c>(buffers, tile, filler, format);
   const int strip = filler % strips_per_tile(c), share = filler / strips_per_tile(c);
-  fill_tile<c>(tile, raw, strip * c.mfma + share * kRows, 0, lifts);
+  fill_tile<c>(to, raw, strip * c.mfma + share * gathered_rows(c), 0, lifts);
   return raw.keys;
 }
 
 // Lets the buffer be used again.
 template <Config c>
-MLA_DEVICE void leave_buffer(LdsPtr /*buffers*/, int /*set*/, int filler) {
-  meet_at_buffer(filler);
+MLA_DEVICE void leave_buffer(LdsPtr /*buffers*/, int tile, int filler) {
+  meet_at_buffer<c>(tile, filler);
 }
 
 }  // namespace mla

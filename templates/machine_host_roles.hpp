@@ -20,14 +20,27 @@ MLA_DEVICE void tile_barrier() {
   }
 }
 
-// Scores of the wave's strip, which others filled, with all heads.
+// Begins to score the wave's strip, which others filled, with all heads; what follows may lie in
+// the shadow of that until finish_scores().
 template <Config c>
-MLA_DEVICE void score_filled(StripScores<c>& s, LdsPtr queries, LdsPtr tile, int wave) {
+MLA_DEVICE void begin_scores(StripScores<c>& s, LdsPtr queries, LdsPtr tile, int wave) {
   clear<c>(s);
   for (int g = 0; g < kGroups; ++g) multiply_kept<c>(s, tile, wave, queries, g);
 }
-// What becomes of scores where keys were shrunk, which they are not here.
 template <Config c>
-MLA_DEVICE void take_lifts(StripScores<c>&, LdsPtr /*lifts*/, int /*strip*/) {}
+MLA_DEVICE void finish_scores(StripScores<c>&) {}
+template <Config c>
+MLA_DEVICE bool has_nan(const OwnScores<c>& s) {
+  for (const auto& key : s.v) {
+    for (const float x : key) {
+      if (x != x) return true;
+    }
+  }
+  return false;
+}
+// How much each key of a strip was shrunk, and what becomes of its scores: here it never is.
+MLA_DEVICE Lift read_lifts(LdsPtr /*lifts*/, int /*strip*/) { return {}; }
+template <Config c>
+MLA_DEVICE void take_lifts(StripScores<c>&, const Lift&) {}
 
 }  // namespace mla

@@ -38,11 +38,10 @@ struct HeadColumns {
 };
 
 MLA_DEVICE void publish_to_matrix_unit() {}
-// Waits for the waves that work together: all of the workgroup's, with WaveSplit::roles the
-// multipliers.
+// Waits for the waves that work together: all of the workgroup's, with roles the multipliers.
 template <Config c>
 MLA_DEVICE void group_barrier() {
-  if constexpr (c.wave_split == WaveSplit::roles) {
+  if constexpr (has_roles(c)) {
     mla_host_wave->meet(mla_host_wave, host::kMultipliersPlace, kMultipliers);
   } else {
     barrier();

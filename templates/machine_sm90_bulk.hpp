@@ -61,18 +61,25 @@ MLA_DEVICE void open_buffers(LdsPtr buffers, int count) {
   asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
 }
 template <Config c>
-MLA_DEVICE LdsPtr buffer_of(LdsPtr buffers, int set, int filler) {
+MLA_DEVICE LdsPtr buffer_of(LdsPtr buffers, int tile, int filler) {
+  const int set = tile % sets_in_flight(c);
   return buffers + static_cast<unsigned>((set * c.waves + filler) * row_buffer_bytes(c));
 }
-// Starts bringing the rows of a strip's slots into `set` of its sharers' buffers, once they have
-// left it; `turn` counts how often it was brought something before. A row that is not there becomes
-// zeros; were it copied too, all workgroups would queue for the same ones.
+// How often something was brought to the buffers of the tile before.
 template <Config c>
-MLA_DEVICE void fetch_strip(LdsPtr buffers, int set, int strip, const ScopeView& scope,
-                            Slots<c> slot, int turn) {
+MLA_DEVICE int turn_of(int tile) {
+  return tile / sets_in_flight(c);
+}
+// Starts bringing the rows of a strip's slots into its sharers' buffers of the tile, tiles being
+// counted from 0, once they have left them. A row that is not there becomes zeros; were it copied
+// too, all workgroups would queue for the same ones.
+template <Config c>
+MLA_DEVICE void fetch_strip(LdsPtr buffers, int tile, int strip, const ScopeView& scope,
+                            Slots<c> slot) {
   using Buffer = RowBuffer<c>;
   const int lane = lane_id(), share = lane % 16 / Buffer::kRows, row = lane % Buffer::kRows;
-  const LdsPtr mine = buffer_of<c>(buffers, set, strip + share * strips_per_tile(c));
+  const int turn = turn_of<c>(tile);
+  const LdsPtr mine = buffer_of<c>(buffers, tile, strip + share * strips_per_tile(c));
   const unsigned keys = __ballot_sync(kAllLanes, slot >= 0 && slot < scope.rows) & 0xffffu;
   const bool there = (keys >> lane % 16 & 1u) != 0;
   const RowPlace place = place_of(scope, slot, there);
@@ -100,15 +107,12 @@ MLA_DEVICE void fetch_strip(LdsPtr buffers, int set, int strip, const ScopeView&
 }
 // Waits for what this lane has begun to copy, rows apart, which are waited for where they are used.
 MLA_DEVICE void await_fetched() { asm volatile("cp.async.wait_all;" ::: "memory"); }
-// Fills a wave's part of a tile from what was brought for it. Returns which of its strip's keys are
-// there.
+// Waits for what was brought for a wave.
 template <Config c>
-MLA_DEVICE unsigned fill_from_buffer(LdsPtr tile, LdsPtr buffers, int set, int filler,
-                                     Fp8Format format, LdsPtr lifts, int turn) {
+MLA_DEVICE RawStrip<c> await_rows(LdsPtr buffers, int tile, int filler, Fp8Format format) {
   using Buffer = RowBuffer<c>;
-  const LdsPtr buffer = buffer_of<c>(buffers, set, filler);
-  const int row0 = filler % strips_per_tile(c) * 16 + filler / strips_per_tile(c) * Buffer::kRows;
-  wait_for_arrivals(buffer + Buffer::kFull, static_cast<unsigned>(turn) & 1u);
+  const LdsPtr buffer = buffer_of<c>(buffers, tile, filler);
+  wait_for_arrivals(buffer + Buffer::kFull, static_cast<unsigned>(turn_of<c>(tile)) & 1u);
   RawStrip<c> raw;
   raw.format = format;
   raw.staged = buffer;
@@ -116,14 +120,23 @@ MLA_DEVICE unsigned fill_from_buffer(LdsPtr tile, LdsPtr buffers, int set, int f
   MLA_UNROLL for (int r = 0; r < Shape<c>::kRows; ++r) raw.scales[r] = lds_read<uint2>(
       buffer + Buffer::kScales + static_cast<unsigned>((lane_row() + 8 * r) * kScaleBytes));
   look_at_scales<c>(raw);
+  return raw;
+}
+// Fills a wave's part of a tile from it. Returns which of its strip's keys are there.
+template <Config c>
+MLA_DEVICE unsigned fill_from_buffer(LdsPtr to, LdsPtr buffers, int tile, int filler,
+                                     Fp8Format format, LdsPtr lifts) {
+  const int row0 =
+      filler % strips_per_tile(c) * 16 + filler / strips_per_tile(c) * gathered_rows(c);
+  RawStrip<c> raw = await_rows<c>(buffers, tile, filler, format);
   Lifts lift;
-  if (raw.large || format != Fp8Format::ocp) {
-    lift = fill_with_care<c>(tile, raw, row0, 0);
+  if (raw.large || raw.format != Fp8Format::ocp) {
+    lift = fill_with_care<c>(to, raw, row0, 0);
   } else {
     GroupWords words[kGroups];
     MLA_UNROLL for (int g = 0; g < kGroups; ++g) words[g] = take_words<c>(raw, 0, g);
     MLA_UNROLL for (int g = 0; g < kGroups; ++g)
-        fill_group<c>(tile, row0, 0, g, prepare_keys<c>(raw, words[g], 0, g));
+        fill_group<c>(to, row0, 0, g, prepare_keys<c>(raw, words[g], 0, g));
   }
   write_lifts<c>(lifts, row0, lift);
   return raw.keys;
@@ -132,9 +145,9 @@ MLA_DEVICE unsigned fill_from_buffer(LdsPtr tile, LdsPtr buffers, int set, int f
 // Lets the buffer be used again. What was read from it must have arrived, not only been asked for,
 // and a fence must be between: the copy engine does not wait for this wave's loads.
 template <Config c>
-MLA_DEVICE void leave_buffer(LdsPtr buffers, int set, int filler) {
+MLA_DEVICE void leave_buffer(LdsPtr buffers, int tile, int filler) {
   __syncwarp();
-  if (lane_id() == 0) arrive(buffer_of<c>(buffers, set, filler) + RowBuffer<c>::kEmpty);
+  if (lane_id() == 0) arrive(buffer_of<c>(buffers, tile, filler) + RowBuffer<c>::kEmpty);
 }
 
 }  // namespace mla

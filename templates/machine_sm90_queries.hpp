@@ -28,7 +28,7 @@ MLA_DEVICE float share_queries(const void* q, long long head_stride, int heads, 
   const unsigned thread = static_cast<unsigned>(wave * kLanes + lane_id()), quad = thread % kQuads;
   const unsigned g = quad / 16, i = quad / 4 % 4, part = quad % 4;
   const unsigned width = static_cast<unsigned>(operand_width<c>(g == kGroups - 1));
-  constexpr bool kOwnOrder = c.wave_split != WaveSplit::weights;
+  constexpr bool kOwnOrder = !in_operand_order(c);
   const unsigned column =
       kOwnOrder ? 4 * (quad % 16) : (4 * i / width * 4 + part) * width + 4 * i % width;
   const GlobalPtr from = static_cast<GlobalPtr>(q) + 2 * (g * kGroupDim + column);

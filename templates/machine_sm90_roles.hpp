@@ -14,7 +14,9 @@ enum class Role { multiplying, filling, fetching };
 template <Config c, Role role>
 MLA_DEVICE void share_registers() {
   constexpr bool kSixteen = c.waves == 16, kUneven = kSixteen || (c.waves == 12 && c.block_h == 32);
-  if constexpr (kUneven && role == Role::multiplying) {
+  if constexpr (c.wave_split == WaveSplit::scorers && role != Role::fetching) {
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(role == Role::filling ? 144 : 168));
+  } else if constexpr (kUneven && role == Role::multiplying) {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
   } else if constexpr (kUneven && role == Role::filling) {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kSixteen ? 112 : 136));
@@ -32,9 +34,9 @@ MLA_DEVICE void tile_barrier() {
   }
 }
 
-// Scores of the wave's strip with all heads; whatever was under way is done then.
+// Begins to score the wave's strip with all heads. Under way until finish_scores().
 template <Config c>
-MLA_DEVICE void score_filled(StripScores<c>& s, LdsPtr queries, LdsPtr tile, int /*wave*/) {
+MLA_DEVICE void begin_scores(StripScores<c>& s, LdsPtr queries, LdsPtr tile, int /*wave*/) {
   static_assert(c.waves == 4 && c.block_k == 64, "four waves score 64 keys: choose block_k 64");
   const Operand a = operand_at(tile, 16, 1024, Swizzle::of_128);
   const Operand b = operand_at(queries, 16, 1024, Swizzle::of_128);
@@ -52,14 +54,29 @@ MLA_DEVICE void score_filled(StripScores<c>& s, LdsPtr queries, LdsPtr tile, int
     }
   }
   matrix_commit();
+}
+// Whatever was under way is done then.
+template <Config c>
+MLA_DEVICE void finish_scores(StripScores<c>& s) {
   matrix_wait<0>();
   MLA_UNROLL for (float& x : s.v) asm volatile("" : "+f"(x)::"memory");
 }
-// Makes of the scores of shrunk keys those of the keys, and says which were.
 template <Config c>
-MLA_DEVICE void take_lifts(StripScores<c>& s, LdsPtr lifts, int strip) {
+MLA_DEVICE bool has_nan(const OwnScores<c>& s) {
+  bool nan = false;
+  MLA_UNROLL for (const float x : s.v) nan |= x != x;
+  return nan;
+}
+MLA_DEVICE Lifts read_lifts(LdsPtr lifts, int strip) {
   const LdsPtr mine = lifts + static_cast<unsigned>((strip * 16 + here(lane_id()) / 4) * 4);
-  s.lift.both = (lds_read<unsigned>(mine) & 0xffffu) | lds_read<unsigned>(mine + 32) << 16;
+  Lifts l;
+  l.both = (lds_read<unsigned>(mine) & 0xffffu) | lds_read<unsigned>(mine + 32) << 16;
+  return l;
+}
+// Makes of the scores of shrunk keys those of the keys.
+template <Config c>
+MLA_DEVICE void take_lifts(StripScores<c>& s, const Lifts& lifts) {
+  s.lift = lifts;
   if (!any_lane(s.lift.both != 0)) return;
   MLA_UNROLL for (int i = 0; i < c.block_h / 2; ++i) s.v[i] *= power_of_2(s.lift.of(i / 2 % 2));
 }

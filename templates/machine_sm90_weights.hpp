@@ -123,7 +123,7 @@ MLA_DEVICE void lift(OwnScores<c>& s, float scale) {
 // WaveSplit::roles they are in their own order.
 template <Config c>
 MLA_DEVICE unsigned column_at(unsigned place, bool rope) {
-  if constexpr (c.wave_split != WaveSplit::weights) return place;
+  if constexpr (!in_operand_order(c)) return place;
   const unsigned width = static_cast<unsigned>(operand_width<c>(rope));
   const unsigned e = place / 16 * 4 + place / 8 % 2 * 2 + place % 2, part = place / 2 % 4;
   return (e / width * 4 + part) * width + e % width;

@@ -17,10 +17,10 @@ MLA_DEVICE void matrix_wait() {
 MLA_DEVICE void publish_to_matrix_unit() {
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
-// With WaveSplit::roles the multipliers meet without the fillers.
+// With roles the multipliers meet without the others.
 template <Config c>
 MLA_DEVICE bool any_wave(bool condition, LdsPtr /*flags*/) {
-  if constexpr (c.wave_split == WaveSplit::roles) {
+  if constexpr (has_roles(c)) {
     int any;
     asm volatile(
         "{ .reg .pred p, q; setp.ne.b32 p, %1, 0; barrier.cta.red.or.pred q, 1, %2, p; "
@@ -34,7 +34,7 @@ MLA_DEVICE bool any_wave(bool condition, LdsPtr /*flags*/) {
 }
 template <Config c>
 MLA_DEVICE void group_barrier() {
-  if constexpr (c.wave_split == WaveSplit::roles) {
+  if constexpr (has_roles(c)) {
     asm volatile("barrier.cta.sync 1, %0;" ::"n"(kMultipliers * kLanes) : "memory");
   } else {
     barrier();

@@ -25,6 +25,8 @@ enum class WaveSplit : int {
   blocks = 5,   // the waves fill the key tile; half of them score half of its keys each with all
                 // heads, then multiply half of the columns with the weights of all
   roles = 6,  // kMultipliers waves multiply a tile as with weights, while the others fill the next
+  scorers = 7,  // the same, but who fills a tile also scores and weighs it: kScorerGroups groups of
+                // waves take turns, and the multipliers have the values alone to sum
 };
 
 // Where e4m3 becomes bf16.
@@ -38,7 +40,7 @@ enum class LoadPath : int {
   registers = 1,  // global memory -> registers
   direct = 2,     // global memory -> LDS, past the registers
   bulk = 3,  // the same by the copy engine, a whole row at a time, which waves of their own ask
-             // for; with WaveSplit::roles
+             // for; with WaveSplit::roles and scorers
 };
 
 // How rows of the bf16 tile lie in LDS.
@@ -57,11 +59,12 @@ enum class ValueRead : int {
 // configs/spaces/sparse_mla_decode.yaml; no field may be zero, so that a forgotten one is refused
 // by valid().
 struct Config {
-  int block_h;  // query heads per workgroup: 16, 32, 64, 128; with WaveSplit::weights and roles
-                // also 8
+  int block_h;  // query heads per workgroup: 16, 32, 64, 128; with WaveSplit::weights, roles and
+                // scorers also 8
   int block_k;  // keys per tile (per wave with WaveSplit::keys, per workgroup otherwise): 16, 32,
                 // 64, 128
-  int waves;    // waves per workgroup: 1, 2, 4, 8; with WaveSplit::roles also 12 and 16
+  int waves;    // waves per workgroup: 1, 2, 4, 8; with WaveSplit::roles also 12 and 16; with
+                // WaveSplit::scorers 16
   WaveSplit wave_split;
   int mfma;      // rows and columns of the matrix instruction: 16 or 32
   int stages;    // key tiles resident in LDS: 1 (one barrier more per tile) or 2
@@ -106,8 +109,10 @@ constexpr int kRowBytes = 576;
 constexpr int kScaleBytes = 8;
 constexpr int kStatistics = 3;   // floats a query row and split, in the workspace
 constexpr int kTeams = 2;        // of waves, with WaveSplit::blocks
-constexpr int kMultipliers = 4;  // waves, with WaveSplit::roles
-constexpr int kFetchers = 4;     // waves, with LoadPath::bulk
+constexpr int kMultipliers = 4;  // waves, with WaveSplit::roles and scorers
+constexpr int kScorerGroups = 2;
+constexpr int kScorers = 4;   // waves of a group
+constexpr int kFetchers = 4;  // waves, with LoadPath::bulk
 
 // Workgroups along the split dimension.
 MLA_HOST_DEVICE constexpr int total_splits(const Splits& s, bool has_extra) {
@@ -150,18 +155,31 @@ MLA_HOST_DEVICE constexpr Dim3 reduce_grid(const ReduceConfig& c, int tokens, in
 MLA_HOST_DEVICE constexpr int threads(const Config& c, int lanes) { return c.waves * lanes; }
 MLA_HOST_DEVICE constexpr int threads(const ReduceConfig& c, int lanes) { return c.waves * lanes; }
 
-// With WaveSplit::roles, the Config by which each kind of waves works, as if there were no other.
+// Whether waves do different things all along.
+MLA_HOST_DEVICE constexpr bool has_roles(const Config& c) {
+  return c.wave_split == WaveSplit::roles || c.wave_split == WaveSplit::scorers;
+}
+// With roles, the Config by which each kind of waves works, as if there were no other; of those who
+// fill tiles with WaveSplit::scorers, a group.
 MLA_HOST_DEVICE constexpr Config of_multipliers(Config c) {
   c.waves = kMultipliers;
   return c;
 }
 MLA_HOST_DEVICE constexpr Config of_fillers(Config c) {
+  if (c.wave_split == WaveSplit::scorers) {
+    c.waves = kScorers;
+    return c;
+  }
   c.waves -= kMultipliers + (c.load_path == LoadPath::bulk ? kFetchers : 0);
   return c;
 }
 // Whether waves weigh keys of their own with all heads.
 MLA_HOST_DEVICE constexpr bool weighs_by_key(const Config& c) {
-  return c.wave_split == WaveSplit::weights || c.wave_split == WaveSplit::roles;
+  return c.wave_split == WaveSplit::weights || has_roles(c);
+}
+// Whether a tile's columns lie in the order in which those who fill it multiply them.
+MLA_HOST_DEVICE constexpr bool in_operand_order(const Config& c) {
+  return c.wave_split == WaveSplit::weights || c.wave_split == WaveSplit::scorers;
 }
 
 // Strips are the mfma keys, head tiles the mfma heads, and panels the 4*mfma output columns that
@@ -278,6 +296,13 @@ MLA_HOST_DEVICE constexpr int role_board_bytes(const Config& c) {
   return role_weights_bytes(c) + statistics_bytes(of_multipliers(c)) + kMultipliers * 4 +
          c.stages * role_notes_bytes(c);
 }
+// With WaveSplit::scorers: the weights of a tile; each scorer's statistics of its heads, and a flag
+// of each; for each group the maxima that it weighed against, and whether they were raised; how
+// much the queries were shrunk.
+MLA_HOST_DEVICE constexpr int scorer_board_bytes(const Config& c) {
+  return c.block_k * c.block_h * 4 + kScorerGroups * (kScorers * c.block_h * 8 + kScorers * 4) +
+         kScorerGroups * c.block_h * 4 + 16;
+}
 // Scores that the waves exchange (columns), their weights, or the masks of the keys (heads).
 MLA_HOST_DEVICE constexpr int exchange_bytes(const Config& c) {
   if (c.wave_split == WaveSplit::columns && c.waves > 1)
@@ -285,6 +310,7 @@ MLA_HOST_DEVICE constexpr int exchange_bytes(const Config& c) {
   if (c.wave_split == WaveSplit::weights) return weights_bytes(c) + statistics_bytes(c);
   if (c.wave_split == WaveSplit::heads) return c.stages * 16 * ((strips_per_tile(c) + 3) / 4);
   if (c.wave_split == WaveSplit::roles) return role_board_bytes(c);
+  if (c.wave_split == WaveSplit::scorers) return scorer_board_bytes(c);
   if (c.wave_split == WaveSplit::blocks)
     return block_weights_bytes(c) + block_notes_bytes(c) + block_board_bytes(c);
   return 0;
@@ -308,7 +334,7 @@ MLA_HOST_DEVICE constexpr bool valid(const Config& c) {
       (eight || c.block_h == 16 || c.block_h == 32 || c.block_h == 64 || c.block_h == 128) &&
       (c.block_k == 16 || c.block_k == 32 || c.block_k == 64 || c.block_k == 128) &&
       (c.waves == 1 || c.waves == 2 || c.waves == 4 || c.waves == 8 ||
-       ((c.waves == 12 || c.waves == 16) && c.wave_split == WaveSplit::roles)) &&
+       (c.waves == 12 && c.wave_split == WaveSplit::roles) || (c.waves == 16 && has_roles(c))) &&
       (c.mfma == 16 || c.mfma == 32) && (c.stages == 1 || c.stages == 2) &&
       (c.prefetch >= 1 && c.prefetch <= 3) &&
       (c.load_width == 4 || c.load_width == 8 || c.load_width == 16) &&
@@ -325,7 +351,7 @@ MLA_HOST_DEVICE constexpr bool valid(const Config& c) {
   if (c.block_k < c.mfma || (c.block_h < c.mfma && !eight)) return false;
   if (c.dequantise == Dequantise::at_use && c.wave_split != WaveSplit::keys) return false;
   if (c.load_path == LoadPath::registers && c.load_width == 4) return false;
-  if (c.load_path == LoadPath::bulk && c.wave_split != WaveSplit::roles) return false;
+  if (c.load_path == LoadPath::bulk && !has_roles(c)) return false;
   if (c.cluster > 1 && (!weighs_by_key(c) || c.block_h > 32)) return false;
   // Deeper needs more registers, or scalar registers for addresses, than a wave has.
   if (c.prefetch == 3 && (c.load_path == LoadPath::direct || c.dequantise == Dequantise::at_use)) {
@@ -351,6 +377,11 @@ MLA_HOST_DEVICE constexpr bool valid(const Config& c) {
                   : c.waves == 2 * kMultipliers || c.waves == 3 * kMultipliers) &&
              strips_per_tile(c) == kMultipliers && c.query_in == QueryIn::lds &&
              c.load_width == 16 && c.stages == 2 && c.prefetch >= 2 && c.rescale_threshold > 0;
+    case WaveSplit::scorers:
+      return c.waves == 16 && c.load_path == LoadPath::bulk && c.block_h <= 16 &&
+             strips_per_tile(c) == kScorers && c.query_in == QueryIn::lds && c.load_width == 16 &&
+             c.stages == kScorerGroups && sets_in_flight(c) == kScorerGroups &&
+             c.rescale_threshold > 0;
     case WaveSplit::blocks:
       return c.waves > 1 && c.query_in == QueryIn::lds && c.load_path == LoadPath::registers &&
              c.prefetch == 2 && c.block_h == c.mfma * c.waves / kTeams &&

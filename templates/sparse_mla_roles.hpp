@@ -5,6 +5,7 @@
 // these behind those. All meet once a tile.
 
 #include "sparse_mla_blocks.hpp"
+#include "sparse_mla_fetch.hpp"
 #include "sparse_mla_weights.hpp"
 
 namespace mla {
@@ -72,64 +73,21 @@ MLA_DEVICE void fill_tiles(const DecodeArgs& args, int token, int split, LdsPtr 
   tile_barrier<c>();
 }
 
-// The tiles of a split, and the scopes that they are of.
-struct SplitTiles {
-  ScopeView main;
-  ScopeView extra;
-  TileWalk walk;
-};
-template <Config c>
-MLA_DEVICE SplitTiles open_split(const DecodeArgs& args, int token, int split) {
-  SplitTiles s;
-  s.main = open_scope(args.main, token);
-  s.extra = open_scope(args.extra, token);
-  s.walk = tiles_of_split<c>(args, s.main.length, s.extra.length, split);
-  return s;
-}
-// What fetchers do, with LoadPath::bulk: wave w of them brings strip w of every tile, as many tiles
-// ahead as there are sets of buffers.
-template <Config c>
-MLA_DEVICE void fetch_tiles(SplitTiles s, LdsPtr raw, int wave) {
-  constexpr Config kFilling = of_fillers(c);
-  const auto slots_of = [&](int tile) MLA_LAMBDA {
-    const bool in_main = tile < s.walk.main_tiles;
-    ScopeView scope = choose(in_main, s.main, s.extra);
-    if (tile >= s.walk.end) scope.length = 0;
-    const int first = in_main ? tile : tile - s.walk.main_tiles;
-    return load_slots<kFilling>(scope, first * c.block_k + wave * c.mfma);
-  };
-  Slots<kFilling> slots = slots_of(s.walk.next);
-  for (int set = 0, turn = 0; s.walk.next < s.walk.end; s.walk.next += s.walk.step) {
-    const Slots<kFilling> ahead = slots_of(s.walk.next + s.walk.step);
-    fetch_strip<kFilling>(raw, set, wave, choose(s.walk.next < s.walk.main_tiles, s.main, s.extra),
-                          slots, turn);
-    slots = ahead;
-    if (++set == sets_in_flight(c)) {
-      set = 0;
-      ++turn;
-    }
-  }
-  await_fetched();
-}
-// What fillers do then.
+// What fillers do with LoadPath::bulk.
 template <Config c>
 MLA_DEVICE void fill_from_buffers(SplitTiles s, LdsPtr raw, LdsPtr tiles, const RoleBoard<c>& board,
                                   int wave) {
   constexpr Config kFilling = of_fillers(c);
   if (s.walk.next >= s.walk.end) return;
-  for (int set = 0, turn = 0, stage = 0; s.walk.next < s.walk.end;
-       s.walk.next += s.walk.step, stage ^= 1) {
+  for (int n = 0, stage = 0; s.walk.next < s.walk.end;
+       s.walk.next += s.walk.step, ++n, stage ^= 1) {
     const Fp8Format format = s.walk.next < s.walk.main_tiles ? s.main.format : s.extra.format;
-    const unsigned keys = fill_from_buffer<kFilling>(tiles + stage * tile_bytes(c), raw, set, wave,
-                                                     format, of_stage<c>(board.lifts, stage), turn);
+    const unsigned keys = fill_from_buffer<kFilling>(tiles + stage * tile_bytes(c), raw, n, wave,
+                                                     format, of_stage<c>(board.lifts, stage));
     if (wave < strips_per_tile(c)) write_mask(of_stage<c>(board.keys, stage) + 4 * wave, keys);
     publish_to_matrix_unit();
-    leave_buffer<kFilling>(raw, set, wave);
+    leave_buffer<kFilling>(raw, n, wave);
     tile_barrier<c>();
-    if (++set == sets_in_flight(c)) {
-      set = 0;
-      ++turn;
-    }
   }
   tile_barrier<c>();
 }
@@ -139,11 +97,14 @@ template <Config c>
 MLA_DEVICE void score_tile(OwnScores<c>& scores, OwnHeads<c>& largest, LdsPtr queries, LdsPtr tile,
                            LdsPtr keys, LdsPtr lifts, float scale, int wave) {
   StripScores<c> scored;
-  score_filled<c>(scored, queries, tile, wave);
-  take_lifts<c>(scored, lifts, wave);
+  begin_scores<c>(scored, queries, tile, wave);
+  const unsigned there = read_mask(keys + 4 * wave);
+  const auto lifted = read_lifts(lifts, wave);
+  finish_scores<c>(scored);
+  take_lifts<c>(scored, lifted);
   receive_scores<c>(tile, scored, scores, wave, 0);  // nobody shares the strip
   lift<c>(scores, scale);
-  mask<c>(scores, read_mask(keys + 4 * wave));
+  mask<c>(scores, there);
   MLA_UNROLL for (float& x : largest.v) x = -infinity();
   raise_to_max<c>(largest, scores);
   MLA_UNROLL for (float& x : largest.v) x *= scale;
@@ -155,8 +116,9 @@ MLA_DEVICE OwnHeads<c> offset_from(const AllHeads<c>& max) {
   return offset;
 }
 
-// What a multiplier does. Weights are made before it is known whether they will do: whether the
-// maximum has grown too much, or a score is NaN, is asked at the barrier that they need anyway.
+// What a multiplier does. But for the first tile, weights are made before it is known whether they
+// will do: whether the maximum has grown too much, or a score is NaN, is asked at the barrier that
+// they need anyway.
 template <Config c>
 MLA_DEVICE void multiply_tiles(Weighing<of_multipliers(c)>& w, TileWalk walk, float scale,
                                LdsPtr queries, LdsPtr tiles, const RoleBoard<c>& board, int wave) {
@@ -164,6 +126,7 @@ MLA_DEVICE void multiply_tiles(Weighing<of_multipliers(c)>& w, TileWalk walk, fl
   using Own = OwnHeads<kMultiplying>;
   if (walk.next >= walk.end) return;
   tile_barrier<c>();
+  bool begun = false;
   for (int stage = 0; walk.next < walk.end; walk.next += walk.step, stage ^= 1) {
     const LdsPtr tile = tiles + stage * tile_bytes(c), keys = of_stage<c>(board.keys, stage),
                  lifts = of_stage<c>(board.lifts, stage);
@@ -171,15 +134,20 @@ MLA_DEVICE void multiply_tiles(Weighing<of_multipliers(c)>& w, TileWalk walk, fl
     Own largest;
     score_tile<kMultiplying>(scores, largest, queries, tile, keys, lifts, scale, wave);
     const Own max = own_part<kMultiplying>(w.max, 0), sum = w.sum, exact = w.exact;
-    weigh<kMultiplying>(scores, scale, offset_from<kMultiplying>(w.max), w.sum, w.exact,
-                        board.weights, wave, 0);
     bool grew = false, nan = false;
-    MLA_UNROLL for (int i = 0; i < Own::kCount; ++i) {
-      grew |= largest.v[i] > max.v[i] + static_cast<float>(c.rescale_threshold);
-      nan |= w.sum.v[i] != w.sum.v[i];
+    if (begun) {
+      weigh<kMultiplying>(scores, scale, offset_from<kMultiplying>(w.max), w.sum, w.exact,
+                          board.weights, wave, 0);
+      MLA_UNROLL for (int i = 0; i < Own::kCount; ++i) {
+        grew |= largest.v[i] > max.v[i] + static_cast<float>(c.rescale_threshold);
+        nan |= w.sum.v[i] != w.sum.v[i];
+      }
+      publish_to_matrix_unit();
+    } else {
+      nan = has_nan<kMultiplying>(scores);
     }
-    publish_to_matrix_unit();
-    if (any_wave<kMultiplying>(grew || nan, board.flags[0])) {
+    if (!begun || any_wave<kMultiplying>(grew || nan, board.flags[0])) {
+      begun = true;
       w.sum = sum;
       w.exact = exact;
       if (any_wave<kMultiplying>(nan, board.flags[1])) {

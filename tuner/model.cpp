@@ -43,7 +43,7 @@ struct Counts {
 Counts estimate(const Arch& arch, const Config& c, double gathered) {
   const double lanes = arch.limits.lanes;
   const double elements = gathered * kHeadDim / lanes;
-  const bool blocks = c.wave_split == WaveSplit::blocks, roles = c.wave_split == WaveSplit::roles;
+  const bool blocks = c.wave_split == WaveSplit::blocks, roles = has_roles(c);
   const double head_shares = c.wave_split == WaveSplit::heads ? c.waves
                              : blocks                         ? c.waves / kTeams
                                                               : 1;
@@ -70,16 +70,19 @@ Counts estimate(const Arch& arch, const Config& c, double gathered) {
     const double rescales = 1.0 / std::max(1, c.rescale_threshold);
     multiplying += rescales * heads * value_columns / lanes / 2;
   }
-  n.valu = roles ? std::max(dequantising, weighing) : dequantising + weighing + multiplying;
+  n.valu = c.wave_split == WaveSplit::roles ? std::max(dequantising, weighing)
+                                            : dequantising + weighing + multiplying;
   n.lds = filling / 4 + values / reads_per_lane;
   return n;
 }
 
 Step step_of(const Arch& arch, const Config& c, const Resources& use) {
   const GpuLimits& limits = arch.limits;
-  const bool roles = c.wave_split == WaveSplit::roles;
+  const bool roles = has_roles(c);
   const double sharers = c.wave_split == WaveSplit::keys ? 1 : roles ? kMultipliers : c.waves;
-  const double fillers = roles ? of_fillers(c).waves : sharers;
+  const double fillers = c.wave_split == WaveSplit::scorers ? kScorerGroups * kScorers
+                         : roles                            ? of_fillers(c).waves
+                                                            : sharers;
   const double gathered = c.block_k / fillers;
   const double flops = 4.0 * kHeadDim * c.block_k * c.block_h / sharers;
 

@@ -38,6 +38,15 @@ constexpr Config with(Change change) {
   return config;
 }
 
+constexpr void score_in_turn(Config& c) {
+  c.wave_split = WaveSplit::scorers;
+  c.waves = 16;
+  c.waves_per_eu = 4;
+  c.stages = 2;
+  c.prefetch = 3;
+  c.load_path = LoadPath::bulk;
+}
+
 struct Variant {
   const char* name;
   Config config;
@@ -108,6 +117,13 @@ const Variant kVariants[] = {
        c.cluster = 16;
      })},
     {"WeightsInClusters", with([](Config& c) { c.cluster = 4; })},
+    {"Scorers", with([](Config& c) { score_in_turn(c); })},
+    {"ScorersEightHeadsInClusters", with([](Config& c) {
+       score_in_turn(c);
+       c.block_h = 8;
+       c.rescale_threshold = 1;
+       c.cluster = 10;
+     })},
     {"Blocks", with([](Config& c) {
        c.wave_split = WaveSplit::blocks;
        c.block_h = 64;

@@ -53,6 +53,16 @@ inline constexpr Config kBlocks = with(
     },
     kWeights);
 
+inline constexpr Config kScorersOf16 = with(
+    [](Config& c) {
+      c.wave_split = WaveSplit::scorers;
+      c.waves = 16;
+      c.stages = 2;
+      c.prefetch = 3;
+      c.load_path = LoadPath::bulk;
+    },
+    kWeights);
+
 inline constexpr Config kRoles = with(
     [](Config& c) {
       c.wave_split = WaveSplit::roles;
@@ -97,6 +107,13 @@ inline const Variant kVariants[] = {
                                                   c.rescale_threshold = 1;
                                                 },
                                                 kRoles)},
+    {"Scorers", kScorersOf16},
+    {"ScorersEightHeads", with(
+                              [](Config& c) {
+                                c.block_h = 8;
+                                c.rescale_threshold = 1;
+                              },
+                              kScorersOf16)},
     {"ColumnsTwoStagesQueriesInLds", with([](Config& c) {
        c.stages = 2;
        c.query_in = QueryIn::lds;

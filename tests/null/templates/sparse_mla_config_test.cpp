@@ -94,6 +94,29 @@ TEST(Config, TakesSixteenWavesWhereFourFetchRows) {
   EXPECT_FALSE(valid(config)) << "rows are copied whole beside roles alone";
 }
 
+TEST(Config, LetsGroupsOfScorersTakeTurns) {
+  Config config = kRoles;
+  config.wave_split = WaveSplit::scorers;
+  config.waves = 16;
+  config.prefetch = 3;
+  config.load_path = LoadPath::bulk;
+  EXPECT_TRUE(valid(config));
+  EXPECT_EQ(of_fillers(config).waves, kScorers);
+  EXPECT_EQ(gathered_rows(of_fillers(config)), 16) << "a scorer has a whole strip";
+  EXPECT_EQ(sets_in_flight(config), kScorerGroups) << "each group has buffers of its own";
+  const auto with = [&](auto change) {
+    Config other = config;
+    change(other);
+    return valid(other);
+  };
+  EXPECT_TRUE(with([](Config& c) { c.block_h = 8; }));
+  EXPECT_FALSE(with([](Config& c) { c.block_h = 32; })) << "registers are short";
+  EXPECT_FALSE(with([](Config& c) { c.prefetch = 2; })) << "groups would share buffers";
+  EXPECT_FALSE(with([](Config& c) { c.waves = 12; }));
+  EXPECT_FALSE(with([](Config& c) { c.load_path = LoadPath::registers; }));
+  EXPECT_FALSE(with([](Config& c) { c.rescale_threshold = -1; }));
+}
+
 TEST(Config, ClustersWholeSplitsOfFewHeads) {
   Config config = kGood;
   config.wave_split = WaveSplit::weights;

@@ -1,0 +1,45 @@
+#pragma once
+
+// LoadPath::bulk: waves that do nothing but bring rows to those who fill tiles.
+
+#include "sparse_mla_pipeline.hpp"
+
+namespace mla {
+
+// The tiles of a split, and the scopes that they are of.
+struct SplitTiles {
+  ScopeView main;
+  ScopeView extra;
+  TileWalk walk;
+};
+template <Config c>
+MLA_DEVICE SplitTiles open_split(const DecodeArgs& args, int token, int split) {
+  SplitTiles s;
+  s.main = open_scope(args.main, token);
+  s.extra = open_scope(args.extra, token);
+  s.walk = tiles_of_split<c>(args, s.main.length, s.extra.length, split);
+  return s;
+}
+// What fetchers do, with LoadPath::bulk: wave w of them brings strip w of every tile, as many tiles
+// ahead as there are sets of buffers.
+template <Config c>
+MLA_DEVICE void fetch_tiles(SplitTiles s, LdsPtr raw, int wave) {
+  constexpr Config kFilling = of_fillers(c);
+  const auto slots_of = [&](int tile) MLA_LAMBDA {
+    const bool in_main = tile < s.walk.main_tiles;
+    ScopeView scope = choose(in_main, s.main, s.extra);
+    if (tile >= s.walk.end) scope.length = 0;
+    const int first = in_main ? tile : tile - s.walk.main_tiles;
+    return load_slots<kFilling>(scope, first * c.block_k + wave * c.mfma);
+  };
+  Slots<kFilling> slots = slots_of(s.walk.next);
+  for (int n = 0; s.walk.next < s.walk.end; s.walk.next += s.walk.step, ++n) {
+    const Slots<kFilling> ahead = slots_of(s.walk.next + s.walk.step);
+    fetch_strip<kFilling>(raw, n, wave, choose(s.walk.next < s.walk.main_tiles, s.main, s.extra),
+                          slots);
+    slots = ahead;
+  }
+  await_fetched();
+}
+
+}  // namespace mla
