@@ -52,6 +52,7 @@ struct Bundle::Impl {
   std::optional<PublicKey> signer;
   std::unique_ptr<sqlite::Connection> connection;
   std::string version;
+  std::int64_t format = 0;
   std::vector<std::string> archs;
   std::vector<CodeObject> codes;  // by id, which counts from 1
 
@@ -89,8 +90,12 @@ void Bundle::Impl::load(std::string_view bytes, const BundleOptions& options) {
   signer = sealed.signer;
   connection = std::make_unique<sqlite::Connection>(name, sealed.image, kRemedy);
   check_schema(*connection, name);
-  auto written = connection->prepare("SELECT version FROM bundle");
-  if (written.step()) version = written.text(0);
+  auto written = connection->prepare(
+      "SELECT version, (SELECT user_version FROM pragma_user_version) FROM bundle");
+  if (written.step()) {
+    version = written.text(0);
+    format = written.integer(1);
+  }
   auto code = connection->prepare("SELECT id, key, arch FROM code_objects ORDER BY id");
   while (code.step()) keep(codes, code.integer(0), {code.text(1), code.text(2)});
   auto arch = connection->prepare("SELECT DISTINCT arch FROM fallbacks ORDER BY arch");
@@ -126,6 +131,7 @@ Bundle Bundle::from_memory(std::string_view bytes, const std::string& name,
 
 std::vector<std::string> Bundle::archs() const { return impl_->archs; }
 const std::string& Bundle::version() const { return impl_->version; }
+bool Bundle::reduce_waits() const { return impl_->format >= 2; }
 std::uint64_t Bundle::size() const { return impl_->size; }
 std::optional<std::vector<std::uint8_t>> Bundle::signer() const { return impl_->signer; }
 

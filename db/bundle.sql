@@ -1,7 +1,7 @@
 -- A bundle, format 1: what production reads. README.md beside this file is the contract. Written once, in order of id;
 -- every table is STRICT. No rule calls what an untrusted schema may not call, such as json_valid().
 PRAGMA application_id = 1835819362;  -- "mlab"
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 
 CREATE TABLE bundle (
   id      INTEGER PRIMARY KEY CHECK (id = 1),

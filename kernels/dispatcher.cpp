@@ -135,6 +135,7 @@ const Plan* Dispatcher::make_plan(const Query& asked, const PlanKey& key, bool h
             .owner = this,
             .decode = nullptr,
             .reduce = nullptr,
+            .reduce_waits = source_.bundle && source_.bundle->reduce_waits(),
             .answer = decide(asked)};
   if (has_code()) {
     const Codes& codes = codes_of(asked, plan.answer);

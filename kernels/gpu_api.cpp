@@ -53,6 +53,7 @@ GpuApi load_gpu_api(GpuVendor vendor, const std::string& library) {
     }
     pointer = reinterpret_cast<std::remove_reference_t<decltype(pointer)>>(address);
   });
+  api.launch_overlapping = api.hipModuleLaunchKernel;
   return api;
 }
 

@@ -48,6 +48,9 @@ enum class GpuVendor { amd, nvidia };
 // With NVIDIA, hipSetDevice makes the device's primary context current, hipDeviceGetAttribute knows
 // the attributes above and no others, and hipGetDevice and hipGetDevicePropertiesR0600 are null.
 // With AMD, whose contexts are deprecated, hipCtxGetCurrent and hipCtxSetCurrent are null.
+// launch_overlapping is not HIP's: as hipModuleLaunchKernel, but the kernel may begin before the
+// one ahead of it on the stream has ended, for which it must wait itself (await_kernel_before() of
+// the templates). Where there is no such launch, as with AMD, it is hipModuleLaunchKernel.
 struct GpuApi {
   GpuVendor vendor = GpuVendor::amd;
   std::string library;  // as it was loaded
@@ -104,6 +107,9 @@ struct GpuApi {
   hipError_t (*hipEventSynchronize)(hipEvent_t event);
   hipError_t (*hipEventElapsedTime)(float* ms, hipEvent_t start, hipEvent_t stop);
   hipError_t (*hipEventDestroy)(hipEvent_t event);
+
+  // Not HIP's.
+  decltype(hipModuleLaunchKernel) launch_overlapping;
 };
 
 // Calls f(name, pointer) for each function, in the order of declaration.

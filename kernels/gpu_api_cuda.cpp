@@ -14,6 +14,22 @@ namespace {
 using CuResult = int;
 using CuContext = hipCtx_t;
 
+// CUlaunchConfig and its attributes, of which there is one.
+struct LaunchAttribute {
+  int id;
+  char pad[4];
+  long long value[8];
+};
+struct LaunchConfig {
+  unsigned grid[3], block[3], shared_bytes;
+  hipStream_t stream;
+  LaunchAttribute* attributes;
+  unsigned count;
+};
+constexpr int kProgrammaticStreamSerialization = 6;
+// Since when such launches can be captured.
+constexpr int kOverlappingDriver = 12030;
+
 struct Driver {
   CuResult (*device_get)(int* device, int ordinal);
   CuResult (*device_attribute)(int* value, int attribute, int device);
@@ -23,6 +39,8 @@ struct Driver {
   CuResult (*error_string)(CuResult error, const char** text);
   CuResult (*event_create)(hipEvent_t* event, unsigned flags);
   CuResult (*graph_instantiate)(hipGraphExec_t* exec, hipGraph_t graph, unsigned long long flags);
+  CuResult (*launch_with)(const LaunchConfig* config, hipFunction_t function, void** arguments,
+                          void** extra);
 };
 
 Driver& driver() {
@@ -71,6 +89,17 @@ hipError_t graph_instantiate(hipGraphExec_t* exec, hipGraph_t graph, hipGraphNod
   return driver().graph_instantiate(exec, graph, 0);
 }
 
+hipError_t launch_overlapping(hipFunction_t function, unsigned grid_x, unsigned grid_y,
+                              unsigned grid_z, unsigned block_x, unsigned block_y, unsigned block_z,
+                              unsigned shared_bytes, hipStream_t stream, void** arguments,
+                              void** extra) {
+  LaunchAttribute overlaps{kProgrammaticStreamSerialization, {}, {}};
+  overlaps.value[0] = 1;
+  const LaunchConfig config{
+      {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared_bytes, stream, &overlaps, 1};
+  return driver().launch_with(&config, function, arguments, extra);
+}
+
 }  // namespace
 
 void fill_from_cuda(GpuApi& api, void* library) {
@@ -110,6 +139,11 @@ void fill_from_cuda(GpuApi& api, void* library) {
   take(api.hipModuleGetFunction, "cuModuleGetFunction");
   take(api.hipFuncSetAttribute, "cuFuncSetAttribute");
   take(api.hipModuleLaunchKernel, "cuLaunchKernel");
+  take(driver().launch_with, "cuLaunchKernelEx");
+  int version = 0;
+  const bool overlaps =
+      api.hipDriverGetVersion(&version) == kHipSuccess && version >= kOverlappingDriver;
+  api.launch_overlapping = overlaps ? launch_overlapping : api.hipModuleLaunchKernel;
 
   take(api.hipMalloc, "cuMemAlloc_v2");
   take(api.hipFree, "cuMemFree_v2");

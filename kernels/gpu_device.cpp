@@ -127,11 +127,11 @@ GpuKernel::~GpuKernel() {
   if (module_ != nullptr) gpu_->api().hipModuleUnload(module_);
 }
 
-void GpuKernel::launch(const Dim3& grid, int threads, const void* arguments) const {
+void GpuKernel::launch(const Dim3& grid, int threads, const void* arguments, bool waits) const {
   void* parameters[] = {const_cast<void*>(arguments)};
-  gpu_->check(gpu_->api().hipModuleLaunchKernel(function_, grid.x, grid.y, grid.z,
-                                                static_cast<unsigned>(threads), 1, 1, dynamic_lds_,
-                                                gpu_->stream(), parameters, nullptr),
+  const auto enqueue = waits ? gpu_->api().launch_overlapping : gpu_->api().hipModuleLaunchKernel;
+  gpu_->check(enqueue(function_, grid.x, grid.y, grid.z, static_cast<unsigned>(threads), 1, 1,
+                      dynamic_lds_, gpu_->stream(), parameters, nullptr),
               "launching the kernel");
 }
 

@@ -92,8 +92,9 @@ class GpuKernel {
   GpuKernel& operator=(GpuKernel&& other) noexcept;
   ~GpuKernel();
 
-  // Asynchronous; `arguments` is the kernel's one struct.
-  void launch(const Dim3& grid, int threads, const void* arguments) const;
+  // Asynchronous; `arguments` is the kernel's one struct. `waits`: for the kernel launched before,
+  // itself, so that it may begin before that has ended.
+  void launch(const Dim3& grid, int threads, const void* arguments, bool waits = false) const;
   explicit operator bool() const noexcept { return module_ != nullptr; }
 
  private:

@@ -91,7 +91,7 @@ void GpuTiming::launch_once(const Candidate& candidate, const GpuInputs::Set& se
   reduce.heads = problem_.heads;
   reduce.splits = candidate.partials;
   candidate.reduce.launch(reduce_grid(launch.reduce, problem_.tokens, problem_.heads),
-                          threads(launch.reduce, gpu_.lanes()), &reduce);
+                          threads(launch.reduce, gpu_.lanes()), &reduce, true);
 }
 
 Comparison GpuTiming::compare_with(const Expected& expected, const Tolerance& tolerance) const {

@@ -111,7 +111,8 @@ void Worker::run(const Request& request, Reply& reply) {
   memory.write(0, bytes.data(), bytes.size());
   set_pointers(job, memory);
   decode.launch(job.decode_grid, job.decode_waves * gpu_->lanes(), &job.decode_args);
-  if (reduce) reduce.launch(job.reduce_grid, job.reduce_waves * gpu_->lanes(), &job.reduce_args);
+  if (reduce)
+    reduce.launch(job.reduce_grid, job.reduce_waves * gpu_->lanes(), &job.reduce_args, true);
   gpu_->synchronise();
 
   std::string after(bytes.size(), '\0');

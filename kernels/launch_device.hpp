@@ -14,6 +14,9 @@ struct KernelLaunch {
   unsigned dynamic_lds;
   void* arguments;
   bool reduces;
+  // Whether it waits itself for the kernel ahead of it on the stream, and so may begin before that
+  // has ended.
+  bool waits = false;
 };
 
 // What the dispatcher launches on. load() one thread at a time, also while others launch.

@@ -120,9 +120,9 @@ int GpuLaunchDevice::launch(const KernelLaunch* kernels, int count, void* stream
   for (int i = 0; i < count && error == kHipSuccess; ++i) {
     const KernelLaunch& k = kernels[i];
     void* parameters[] = {k.arguments};
-    error = api_.hipModuleLaunchKernel(static_cast<hipFunction_t>(k.function), k.grid.x, k.grid.y,
-                                       k.grid.z, k.block, 1, 1, k.dynamic_lds,
-                                       static_cast<hipStream_t>(stream), parameters, nullptr);
+    const auto enqueue = k.waits ? api_.launch_overlapping : api_.hipModuleLaunchKernel;
+    error = enqueue(static_cast<hipFunction_t>(k.function), k.grid.x, k.grid.y, k.grid.z, k.block,
+                    1, 1, k.dynamic_lds, static_cast<hipStream_t>(stream), parameters, nullptr);
   }
   return error;
 }

@@ -124,7 +124,8 @@ mla_status launch(const Plan& plan, const mla_launch_args& args, float* workspac
                                    answer.reduce_block,
                                    0,
                                    &reduce,
-                                   true}};
+                                   true,
+                                   plan.reduce_waits}};
   const LaunchDevice& device = *plan.owner->device();
   const int error = device.launch(kernels, reduces ? 2 : 1, stream);
   if (error == 0) return MLA_OK;

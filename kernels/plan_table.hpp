@@ -42,6 +42,7 @@ struct Plan {
   const Dispatcher* owner;
   void* decode;  // functions of the launch device; null: there is no code
   void* reduce;
+  bool reduce_waits;  // KernelLaunch::waits of it
   Answer answer;
 };
 

@@ -42,6 +42,9 @@ MLA_DEVICE int lane_id() { return static_cast<int>(__builtin_amdgcn_workitem_id_
 MLA_DEVICE int wave_id() {
   return __builtin_amdgcn_readfirstlane(static_cast<int>(__builtin_amdgcn_workitem_id_x()) >> 6);
 }
+// A kernel begins when the one before it on its stream has ended.
+MLA_DEVICE void let_next_kernel_begin() {}
+MLA_DEVICE void await_kernel_before() {}
 MLA_DEVICE Dim3 workgroup_id() {
   return {__builtin_amdgcn_workgroup_id_x(), __builtin_amdgcn_workgroup_id_y(),
           __builtin_amdgcn_workgroup_id_z()};

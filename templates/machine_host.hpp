@@ -21,6 +21,10 @@ using LdsPtr = unsigned char*;
 
 MLA_DEVICE int lane_id() { return 0; }
 MLA_DEVICE int wave_id() { return mla_host_wave->index; }
+// Elsewhere a kernel may begin that was launched to follow this one, and waits for it. Here one
+// begins when the other has ended.
+MLA_DEVICE void let_next_kernel_begin() {}
+MLA_DEVICE void await_kernel_before() {}
 MLA_DEVICE Dim3 workgroup_id() { return mla_host_wave->workgroup; }
 MLA_DEVICE void barrier() { mla_host_wave->barrier(mla_host_wave); }
 MLA_DEVICE bool any_lane(bool condition) { return condition; }

@@ -41,6 +41,12 @@ MLA_DEVICE int here(int value) {
   asm volatile("" : "+r"(value));
   return value;
 }
+// Lets a kernel begin that was launched as one that waits by await_kernel_before(); PTX ISA,
+// "griddepcontrol". Only what this one has done when it has ended is seen by it.
+MLA_DEVICE void let_next_kernel_begin() {
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+}
+MLA_DEVICE void await_kernel_before() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
 MLA_DEVICE Dim3 workgroup_id() { return {blockIdx.x, blockIdx.y, blockIdx.z}; }
 // Waits for every wave of the workgroup; what they wrote to LDS before it is visible after it.
 MLA_DEVICE void barrier() { __syncthreads(); }

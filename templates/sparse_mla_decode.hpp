@@ -28,6 +28,7 @@ template <Config c>
 MLA_DEVICE void sparse_mla_decode(const DecodeArgs& args) {
   static_assert(valid(c),
                 "this Config has a field that is missing, unknown, or does not fit the others");
+  let_next_kernel_begin();  // whose workgroups then wait where those of this one leave room
 #ifdef MLA_HAS_WEIGHTS
   if constexpr (c.wave_split == WaveSplit::weights) {
     decode_by_weights<c>(args);

@@ -23,6 +23,7 @@ MLA_DEVICE void sparse_mla_reduce(const ReduceArgs& args) {
   constexpr int kShare = c.waves > c.block_h ? c.waves / c.block_h : 1;  // waves on one row
   constexpr int kRows = c.waves > c.block_h ? 1 : c.block_h / c.waves;   // rows of one wave
   constexpr int kAtOnce = 4;  // splits, so that loads do not wait for each other
+  await_kernel_before();
   const Dim3 group = workgroup_id();
   const int token = static_cast<int>(group.x), wave = wave_id(), part = wave % kShare;
   const float* statistics =

@@ -131,9 +131,9 @@ TEST_F(BundleFile, RefusesWhatIsNoBundle) {
 
 TEST_F(BundleFile, RefusesANewerFormat) {
   std::string bytes = bytes_of(path_);
-  bytes[63] = 2;  // user_version
+  bytes[63] = 3;  // user_version
   put_bytes(path_, bytes);
-  EXPECT_THAT(refusal(), AllOf(HasSubstr("newer mla-tune"), HasSubstr("format is 2")));
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("newer mla-tune"), HasSubstr("format is 3")));
 }
 
 TEST_F(BundleFile, RefusesAFileCutAnywhere) {

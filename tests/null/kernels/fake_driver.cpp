@@ -140,17 +140,14 @@ int fake_set(mla::FakeModule* function, int attribute, int value) {
   if (attribute == kLargeClusters) function->large_clusters = value;
   return 0;
 }
-EXPORT int fake_launch(mla::FakeModule* function, unsigned x, unsigned y, unsigned z,
-                       unsigned block, unsigned, unsigned, unsigned lds, void* stream,
-                       void** arguments, void**) NAMED("hipModuleLaunchKernel", "cuLaunchKernel");
-int fake_launch(mla::FakeModule* function, unsigned x, unsigned y, unsigned z, unsigned block,
-                unsigned, unsigned, unsigned lds, void* stream, void** arguments, void**) {
+namespace {
+int write_down(mla::FakeLaunch launch, void** arguments) {
   driver.launched.fetch_add(1, std::memory_order_relaxed);
   if (driver.fail_launch != 0) return driver.fail_launch;
-  if (current != function->device) return kInvalidContext;
+  if (current != launch.function->device) return kInvalidContext;
   if (!driver.writes.load(std::memory_order_relaxed)) return 0;
-  mla::FakeLaunch launch{function, {x, y, z}, block, lds, stream, current, {}, {}};
-  if (function->code.starts_with("decode")) {
+  launch.device = current;
+  if (launch.function->code.starts_with("decode")) {
     std::memcpy(&launch.decode, arguments[0], sizeof launch.decode);
   } else {
     std::memcpy(&launch.reduce, arguments[0], sizeof launch.reduce);
@@ -159,6 +156,38 @@ int fake_launch(mla::FakeModule* function, unsigned x, unsigned y, unsigned z, u
   driver.launches.push_back(launch);
   return 0;
 }
+}  // namespace
+
+EXPORT int fake_launch(mla::FakeModule* function, unsigned x, unsigned y, unsigned z,
+                       unsigned block, unsigned, unsigned, unsigned lds, void* stream,
+                       void** arguments, void**) NAMED("hipModuleLaunchKernel", "cuLaunchKernel");
+int fake_launch(mla::FakeModule* function, unsigned x, unsigned y, unsigned z, unsigned block,
+                unsigned, unsigned, unsigned lds, void* stream, void** arguments, void**) {
+  return write_down({function, {x, y, z}, block, lds, stream, 0, false, {}, {}}, arguments);
+}
+#ifndef FAKE_HIP
+namespace {
+struct Attribute {
+  int id;
+  int value[17];  // a pad, then what it is
+};
+struct LaunchConfig {
+  unsigned x, y, z, block_x, block_y, block_z, lds;
+  void* stream;
+  const Attribute* attributes;
+  unsigned count;
+};
+}  // namespace
+EXPORT int cuLaunchKernelEx(const LaunchConfig* c, mla::FakeModule* function, void** arguments,
+                            void**) {
+  constexpr int kOverlaps = 6;
+  const bool overlaps =
+      c->count == 1 && c->attributes->id == kOverlaps && c->attributes->value[1] == 1;
+  return write_down(
+      {function, {c->x, c->y, c->z}, c->block_x, c->lds, c->stream, 0, overlaps, {}, {}},
+      arguments);
+}
+#endif
 
 // Nothing that follows is to be called by what is under test.
 #define UNUSED(name, hip, cuda)       \

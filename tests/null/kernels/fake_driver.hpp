@@ -28,6 +28,7 @@ struct FakeLaunch {
   unsigned dynamic_lds;
   void* stream;
   int device;  // current then
+  bool overlaps = false;
   DecodeArgs decode;
   ReduceArgs reduce;
 };

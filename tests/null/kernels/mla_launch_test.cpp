@@ -4,8 +4,11 @@
 #include <dlfcn.h>
 #include <gmock/gmock.h>
 
+#include <fstream>
+#include <iterator>
 #include <thread>
 
+#include "db/bundle_seal.hpp"
 #include "kernels/mla_dispatch.h"
 #include "tests/null/kernels/fake_driver.hpp"
 #include "tests/null/kernels/some_bundle.hpp"
@@ -142,6 +145,8 @@ TEST_P(Launch, HandsTheKernelsWhatTheCallerGave) {
   EXPECT_EQ(got.split_extra, 4);
   const FakeLaunch& second = driver_->launches[1];
   EXPECT_THAT(second.function->code, HasSubstr("reduce"));
+  EXPECT_FALSE(first.overlaps) << "whatever the caller launched before";
+  EXPECT_EQ(second.overlaps, !hip_) << "it waits for the first itself";
   EXPECT_EQ(second.grid.y, 16u);
   EXPECT_EQ(second.reduce.workspace, reinterpret_cast<float*>(memory));
   EXPECT_EQ(second.reduce.splits, 4);
@@ -149,6 +154,26 @@ TEST_P(Launch, HandsTheKernelsWhatTheCallerGave) {
   EXPECT_EQ(second.reduce.out, args.out);
   EXPECT_EQ(second.reduce.sink, args.sink);
   EXPECT_EQ(second.reduce.lse, args.lse);
+}
+
+// Puts a bundle back to format 1, as an older mla-tune wrote it.
+void make_format_1(const std::string& path) {
+  constexpr std::size_t kUserVersionEnds = 63;  // in SQLite's header
+  std::ifstream in(path, std::ios::binary);
+  std::string image{std::istreambuf_iterator<char>(in), {}};
+  image.resize(image.size() - kSealBytes);
+  ASSERT_EQ(image[kUserVersionEnds], 2);
+  image[kUserVersionEnds] = 1;
+  seal(image, nullptr);
+  std::ofstream(path, std::ios::binary) << image;
+}
+
+TEST_P(Launch, KeepsKernelsApartWhoseReduceDoesNotWait) {
+  make_format_1(path_);
+  open();
+  ASSERT_EQ(launch(plan(), some_args()), MLA_OK) << mla_last_error();
+  ASSERT_EQ(driver_->launches.size(), 2u);
+  EXPECT_FALSE(driver_->launches[1].overlaps);
 }
 
 TEST_P(Launch, OfOneSplitIsOneKernelWithoutAWorkspace) {
