@@ -109,6 +109,11 @@ template <Config c>
 MLA_DEVICE GroupWords take_words(const RawStrip<c>&, int, int) {
   return {};
 }
+// How many groups are taken out before they are needed, and waiting for them.
+template <Config c>
+constexpr int words_ahead = 2;
+template <Config c>
+MLA_DEVICE void await_words(const GroupWords (&)[words_ahead<c>]) {}
 // Group `first_group + u` of the strip as the matrix unit wants it. The machine may take for
 // granted that no scale is far from 1 and nothing NaN, where needs_care() tells otherwise.
 template <Config c>
@@ -164,6 +169,26 @@ MLA_DEVICE void multiply_kept(StripScores<c>& s, LdsPtr tile, int strip, LdsPtr 
   }
   begin_multiply<c>(s, k, queries, g, 0);
 }
+// Sets every NaN of a strip in the tile to 0.
+template <Config c>
+MLA_DEVICE void scrub_kept(LdsPtr tile, int strip) {
+  for (int r = 0; r < c.mfma; ++r) {
+    for (int column = 0; column < kHeadDim; ++column) {
+      const LdsPtr at = tile_at<c>(tile, strip * c.mfma + r, column);
+      if (const float x = read_bf16(at); x != x) write_as<unsigned short>(at, 0);
+    }
+  }
+}
+// Whether the tile does not do for score_with_care(), which needs the rows once more.
+template <Config c>
+MLA_DEVICE bool wants_rows(const RawStrip<c>& raw) {
+  for (int r = 0; r < c.mfma; ++r) {
+    for (int g = 0; g < kGroups - 1; ++g) {
+      if (group_is_nan(raw, r, g)) return true;
+    }
+  }
+  return false;
+}
 // Whether prepare_keys() may have been wrong about the strip.
 template <Config c>
 MLA_DEVICE bool needs_care(const RawStrip<c>& raw, const StripScores<c>& s) {
@@ -171,11 +196,8 @@ MLA_DEVICE bool needs_care(const RawStrip<c>& raw, const StripScores<c>& s) {
     for (const float x : s.v[r]) {
       if (x != x) return true;
     }
-    for (int g = 0; g < kGroups - 1; ++g) {
-      if (group_is_nan(raw, r, g)) return true;
-    }
   }
-  return false;
+  return wants_rows<c>(raw);
 }
 // What the sharers of a strip scored of each other's heads goes through LDS, `region` being that of
 // the tile; the caller puts a barrier between the two.

@@ -77,14 +77,7 @@ template <Config c>
 MLA_DEVICE void clear_nan(LdsPtr tile, int wave) {
   constexpr int kChunks = c.block_k * kHeadDim * 2 / 16, kRope = kChunks / kGroups * (kGroups - 1);
   MLA_ROLLED for (int i = wave * kLanes + lane_id(); i < kChunks; i += c.waves * kLanes) {
-    const LdsPtr at = tile + static_cast<unsigned>(i * 16);
-    const uint4 v = lds_read<uint4>(at);
-    const unsigned beyond = i < kRope ? 0x03ff03ffu : 0x007f007fu;  // added to infinity: bit 15
-    const auto clean = [&](unsigned pair) MLA_LAMBDA {
-      const unsigned nan = ((pair & 0x7fff7fffu) + beyond) & 0x80008000u;
-      return pair & ~((nan >> 15) * 0xffffu);
-    };
-    lds_write(at, uint4{clean(v.x), clean(v.y), clean(v.z), clean(v.w)});
+    clear_nan_at(tile + static_cast<unsigned>(i * 16), i >= kRope);
   }
 }
 

@@ -33,6 +33,16 @@ MLA_DEVICE KeyFragment<c> prepare_keys(const RawStrip<c>& raw, const GroupWords&
   }
   return k;
 }
+// Sets every NaN of a tile's 16 bytes to 0, of NoPE in f16 or RoPE in bf16.
+MLA_DEVICE void clear_nan_at(LdsPtr at, bool rope) {
+  const uint4 v = lds_read<uint4>(at);
+  const unsigned beyond = rope ? 0x007f007fu : 0x03ff03ffu;  // added to infinity: bit 15
+  const auto clean = [&](unsigned pair) MLA_LAMBDA {
+    const unsigned nan = ((pair & 0x7fff7fffu) + beyond) & 0x80008000u;
+    return pair & ~((nan >> 15) * 0xffffu);
+  };
+  lds_write(at, uint4{clean(v.x), clean(v.y), clean(v.z), clean(v.w)});
+}
 // What a strip needs that has NaN in it, or scales that f16 has no room for.
 struct Care {
   uint2 bad[2];  // 0x80 in each scale byte that was 255; it is a scale of one now

@@ -148,6 +148,30 @@ MLA_DEVICE void keep_keys(LdsPtr tile, int strip, int g, const KeyFragment<c>& k
     write_matrices(kept_at<c>(tile, strip, g, i), operand_a<c>(k, i));
   }
 }
+// How many groups are read before they are needed: with scorers as many as registers allow, as the
+// sooner all are read, the sooner the next rows can come.
+template <Config c>
+constexpr int words_ahead = c.wave_split == WaveSplit::scorers ? 5 : 2;
+// Returns when what take_words() read last has arrived: a use that no compiler leaves out or puts
+// off, of no consequence. With others than scorers nobody asks.
+template <Config c>
+MLA_DEVICE void await_words(const GroupWords (&words)[words_ahead<c>]) {
+  if constexpr (c.wave_split != WaveSplit::scorers) return;
+  unsigned mixed = words[(kGroups - 1) % words_ahead<c>].v[0][1].x ^
+                   words[(kGroups - 1) % words_ahead<c>].v[1][1].x;
+  MLA_UNROLL for (const GroupWords& w : words) mixed ^= w.v[0][0].x ^ w.v[1][0].x;
+  if (any_lane(mixed == 0x9e3779b9u)) asm volatile("nanosleep.u32 0;" ::: "memory");
+}
+// Sets every NaN of a strip in the tile to 0.
+template <Config c>
+MLA_DEVICE void scrub_kept(LdsPtr tile, int strip) {
+  __syncwarp();
+  MLA_ROLLED for (int g = 0; g < kGroups; ++g) {
+    const LdsPtr keys = tile + static_cast<unsigned>(strip * 16 * 128 + g * c.block_k * 128);
+    MLA_ROLLED for (int i = lane_id(); i < 16 * 128 / 16; i += kLanes)
+        clear_nan_at(keys + static_cast<unsigned>(i * 16), g == kGroups - 1);
+  }
+}
 // scores += K Q^T over one group of 64 columns. `k` is read until settle() has been called for it.
 template <Config c>
 MLA_DEVICE void begin_multiply(StripScores<c>& s, const KeyFragment<c>& k, LdsPtr queries,
@@ -203,9 +227,14 @@ MLA_DEVICE void settle(StripScores<c>& s, KeyFragment<c>& k) {
     MLA_UNROLL for (float& x : s.v) asm volatile("" : "+f"(x)::"memory");
   }
 }
+// Whether what was written to the tile is not what the rows are.
+template <Config c>
+MLA_DEVICE bool wants_rows(const RawStrip<c>& raw) {
+  return raw.large || raw.format != Fp8Format::ocp;
+}
 template <Config c>
 MLA_DEVICE bool needs_care(const RawStrip<c>& raw, const StripScores<c>& s) {
-  if (raw.large || raw.format != Fp8Format::ocp) return true;
+  if (wants_rows<c>(raw)) return true;
   bool nan = false;
   MLA_UNROLL for (float x : s.v) nan |= x != x;
   return any_lane(nan);

@@ -107,9 +107,13 @@ MLA_DEVICE void score_tiles(const SplitTiles& s, float scale, LdsPtr queries, Ld
     RawStrip<kScoring> rows =
         await_rows<kScoring>(raw, n, strip, in_main ? s.main.format : s.extra.format);
     StripScores<kScoring> scored;
-    score_strip<kScoring>(rows, queries, tile, strip, 0, scored);
+    // The sooner the rows' place is free, the sooner others are on their way to it.
+    const bool kept = wants_rows<kScoring>(rows);
+    score_strip<kScoring>(rows, queries, tile, strip, 0, scored, [&]() MLA_LAMBDA {
+      if (!kept) leave_buffer<kScoring>(raw, n, strip);
+    });
     publish_to_matrix_unit();
-    leave_buffer<kScoring>(raw, n, strip);
+    if (kept) leave_buffer<kScoring>(raw, n, strip);
     OwnScores<kScoring> scores;
     receive_scores<kScoring>(tile, scored, scores, strip, 0);  // nobody shares the strip
     lift<kScoring>(scores, scale);

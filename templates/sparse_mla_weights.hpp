@@ -28,12 +28,32 @@ MLA_DEVICE void clear(Weighing<c>& w) {
   clear<c>(w.out);
 }
 
-// Scores of what the wave gathered of a strip with all heads; it is written to the tile on the way.
-// A strip that turns out to hold NaN or scales beyond the common is done again, without the waves
-// that the wave multiplies with.
+// Does again what score_strip() did, of a strip with NaN in it or with scales beyond the common,
+// without the waves that the wave multiplies with.
 template <Config c>
+MLA_DEVICE void score_with_care(RawStrip<c>& raw, LdsPtr queries, LdsPtr tile, int strip,
+                                int group0, StripScores<c>& scores) {
+  constexpr int kMine = gathered_groups(c);
+  clear<c>(scores);
+  if (c.wave_split == WaveSplit::scorers && !wants_rows<c>(raw)) {
+    scrub_kept<c>(tile, strip);
+  } else {
+    const Care care = take_care<c>(raw, scores.lift);
+    MLA_ROLLED for (int u = 0; u < kMine - 1; ++u) {
+      const auto clean = prepare_with_care<c, false>(raw, care, scores.lift, group0, u);
+      keep_keys<c>(tile, strip, group0 + u, clean);
+    }
+    const auto clean = prepare_with_care<c, true>(raw, care, scores.lift, group0, kMine - 1);
+    keep_keys<c>(tile, strip, group0 + kMine - 1, clean);
+  }
+  MLA_ROLLED for (int u = 0; u < kMine; ++u)
+      multiply_kept<c>(scores, tile, strip, queries, group0 + u);
+}
+// Scores of what the wave gathered of a strip with all heads; it is written to the tile on the way.
+// Calls `taken` when the rows have been read, unless some of them wants_rows().
+template <Config c, typename Taken>
 MLA_DEVICE void score_strip(RawStrip<c>& raw, LdsPtr queries, LdsPtr tile, int strip, int group0,
-                            StripScores<c>& scores) {
+                            StripScores<c>& scores, Taken taken) {
   constexpr int kMine = gathered_groups(c);
   clear<c>(scores);
   const auto begin = [&](KeyFragment<c>& keys, const GroupWords& words, int u) MLA_LAMBDA {
@@ -51,27 +71,21 @@ MLA_DEVICE void score_strip(RawStrip<c>& raw, LdsPtr queries, LdsPtr tile, int s
     whole(kMine - 1);
   } else {
     KeyFragment<c> keys[2] = {};  // one is multiplied while the other is made
-    GroupWords words = take_words<c>(raw, group0, 0);
+    constexpr int kAhead = words_ahead<c>;
+    GroupWords words[kAhead];
+    MLA_UNROLL for (int u = 0; u < kAhead; ++u) words[u] = take_words<c>(raw, group0, u);
     MLA_UNROLL for (int u = 0; u < kMine; ++u) {
-      const GroupWords next = take_words<c>(raw, group0, u + 1 < kMine ? u + 1 : u);
       settle<c, 1>(scores, keys[u % 2]);
-      begin(keys[u % 2], words, u);
-      words = next;
+      begin(keys[u % 2], words[u % kAhead], u);
+      if (u + kAhead < kMine) words[u % kAhead] = take_words<c>(raw, group0, u + kAhead);
+      if (u == kMine - kAhead) {  // the last were asked for a turn before
+        await_words<c>(words);
+        taken();
+      }
     }
     MLA_UNROLL for (auto& k : keys) settle<c, 0>(scores, k);
   }
-  if (needs_care<c>(raw, scores)) {
-    clear<c>(scores);
-    const Care care = take_care<c>(raw, scores.lift);
-    MLA_ROLLED for (int u = 0; u < kMine - 1; ++u) {
-      const auto clean = prepare_with_care<c, false>(raw, care, scores.lift, group0, u);
-      keep_keys<c>(tile, strip, group0 + u, clean);
-    }
-    const auto clean = prepare_with_care<c, true>(raw, care, scores.lift, group0, kMine - 1);
-    keep_keys<c>(tile, strip, group0 + kMine - 1, clean);
-    MLA_ROLLED for (int u = 0; u < kMine; ++u)
-        multiply_kept<c>(scores, tile, strip, queries, group0 + u);
-  }
+  if (needs_care<c>(raw, scores)) score_with_care<c>(raw, queries, tile, strip, group0, scores);
 }
 
 // A number for all heads, of which each wave left those of its own heads on the board.
@@ -133,7 +147,8 @@ MLA_DEVICE void attend_by_weights(Weighing<c>& w, Pipeline<c>& pipeline, const T
     MLA_UNROLL for (int n = 0; n < kMine; ++n) {
       fetch<c>(raw[n]);
       there[n] = raw[n].keys;
-      score_strip<c>(raw[n], queries, tile, strip0 + n, first_group(pipeline), scored[n]);
+      score_strip<c>(raw[n], queries, tile, strip0 + n, first_group(pipeline), scored[n],
+                     []() MLA_LAMBDA {});
       send_scores<c>(weights, scored[n], wave, share);
     }
     publish_to_matrix_unit();
