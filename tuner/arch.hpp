@@ -28,8 +28,9 @@ struct Arch {
   double llc_bytes = 0;           // last cache before memory, all of it
   double launch_overhead_us = 0;  // of one more kernel in a graph
   bool has_transposing_read = false;
-  int workgroups_per_cluster = 1;  // that can read each other's LDS
-  bool has_bulk_copies = false;    // of whole rows, global memory -> LDS
+  int workgroups_per_cluster = 1;    // that can read each other's LDS
+  int units_per_cluster_domain = 1;  // CUs among which a cluster must find its places
+  bool has_bulk_copies = false;      // of whole rows, global memory -> LDS
   std::vector<std::int64_t>
       direct_load_widths;  // bytes per lane, global memory -> LDS; none: no such path
   Fp8Format main_format = Fp8Format::ocp;  // what the serving engine writes there

@@ -10,6 +10,7 @@ namespace {
 
 // Assumed, not measured; the same for every arch, so that they rank and do not favour.
 constexpr double kMemoryLatencyUs = 0.8;   // a load that misses every cache
+constexpr double kDependentCycles = 4;     // a wave's instruction needs the one before
 constexpr double kReduceStepUs = 0.1;      // one split of one row: a dependent load from cache
 constexpr double kBarrierCycles = 100;     // until the last wave came and the first goes on
 constexpr double kLoadBytesPerCycle = 64;  // that a CU takes in from its cache
@@ -26,6 +27,7 @@ double ceil_div(double a, double b) { return std::ceil(a / b); }
 struct Step {
   double matrix = 0;
   double valu = 0;
+  double valu_alone = 0;  // of a wave that nobody shares the SIMD with
   double lds = 0;
   double bytes = 0;
   double barriers = 0;
@@ -76,8 +78,22 @@ Counts estimate(const Arch& arch, const Config& c, double gathered) {
   return n;
 }
 
+// Bytes that a tile moves into and out of LDS where the matrix unit takes its operands from there:
+// the tile written, and read by PV and, unless its keys are multiplied out of registers, by QK; the
+// queries or weights that each product reads beside it; rows that come through LDS.
+double tile_traffic(const Config& c) {
+  const double tile = 2.0 * c.block_k * kHeadDim, row = kRowBytes + kScaleBytes;
+  const bool blocks = c.wave_split == WaveSplit::blocks;
+  const double reads = in_operand_order(c) ? 1 : 2;
+  const double heads = 2.0 * c.block_h * kHeadDim * (blocks ? kTeams : 1);
+  const double weights = 2.0 * c.block_k * c.block_h * (blocks ? kTeams : kGroups);
+  const double rows = c.load_path == LoadPath::registers ? 0 : 2 * c.block_k * row;
+  return tile * (1 + reads) + heads + weights + rows;
+}
+
 Step step_of(const Arch& arch, const Config& c, const Resources& use) {
   const GpuLimits& limits = arch.limits;
+  const bool blocks = c.wave_split == WaveSplit::blocks;
   const bool roles = has_roles(c);
   const double sharers = c.wave_split == WaveSplit::keys ? 1 : roles ? kMultipliers : c.waves;
   const double fillers = c.wave_split == WaveSplit::scorers ? kScorerGroups * kScorers
@@ -103,8 +119,11 @@ Step step_of(const Arch& arch, const Config& c, const Resources& use) {
   }
   const double issue = limits.lanes > 32 ? limits.lanes / 16.0 : 1.0;
   step.valu = n.valu * issue;
+  step.valu_alone = n.valu * std::max(issue, kDependentCycles);
   step.lds = n.lds * kLdsBytesPerLane * limits.lanes / kLdsBytesPerCycle;
   if (limits.lanes > 32 && c.lds_layout == LdsLayout::linear) step.lds *= kLinearConflicts;
+  if (limits.lanes <= 32 && (weighs_by_key(c) || blocks))
+    step.lds = tile_traffic(c) / kLdsBytesPerCycle / c.waves;
   return step;
 }
 
@@ -112,7 +131,7 @@ Step step_of(const Arch& arch, const Config& c, const Resources& use) {
 double step_cycles(const Arch& arch, const Config& c, const Step& step, double k, double active) {
   const double clock = arch.clock_mhz;
   const double latency = kMemoryLatencyUs * clock;
-  double alone = step.matrix + step.valu + step.lds + step.barriers * kBarrierCycles;
+  double alone = step.matrix + step.valu_alone + step.lds + step.barriers * kBarrierCycles;
   alone = c.prefetch == 1 ? alone + latency : std::max(alone, latency / (c.prefetch - 1));
 
   const double waves = k * c.waves;
@@ -137,6 +156,14 @@ struct Kind {
 double steps_of(const Config& c, double tiles, double parts) {
   const double walked = ceil_div(tiles, parts);
   return c.wave_split == WaveSplit::keys ? ceil_div(walked, c.waves) : walked;
+}
+
+// CUs that clusters can have at once: the workgroups of one share a domain, of which the last may
+// be smaller.
+double units_for_clusters(const Arch& arch, const Config& c) {
+  const int domain = arch.units_per_cluster_domain;
+  const int whole = arch.compute_units / domain, rest = arch.compute_units % domain;
+  return std::max(1, whole * (domain / c.cluster) + rest / c.cluster) * c.cluster;
 }
 
 }  // namespace
@@ -170,7 +197,7 @@ double predict_decode_us(const Arch& arch, const ProblemRecord& p, const Config&
     longest = std::max(longest, one);
     sum += kind.workgroups * one;
   }
-  const double rounds = ceil_div(grid, k * cus);
+  const double rounds = ceil_div(grid, k * (c.cluster > 1 ? units_for_clusters(arch, c) : cus));
   const double makespan = std::max(longest, rounds * sum / grid) / arch.clock_mhz;
 
   const double keys = (main_tiles + extra_tiles) * c.block_k * p.num_tokens;

@@ -8,7 +8,7 @@ namespace mla {
 
 // The version of the formula below. Predictions of two versions are those of two devices.
 // RAISE IT when a prediction changes.
-constexpr int kModelVersion = 2;
+constexpr int kModelVersion = 3;
 
 // What one launch of a variant is expected to take. All in microseconds.
 struct Prediction {
@@ -24,11 +24,14 @@ struct Prediction {
 //
 // Of the decode kernel one step is what a wave does with one tile of keys. In cycles of a SIMD:
 //   matrix = 4 * 512 * keys * heads of the wave / (matrix_rate / simds)           QK and PV
-//   valu   = VALU instructions * lanes / 16 (1 cycle where a SIMD is a wave wide): of a lane, the
-//            arch's valu_per_element for each element dequantised and 8 for each score; on gfx9
-//            1/2 for each value read untransposed and each output in a tile that rescales
+//   valu   = VALU instructions * lanes / 16 (1 cycle where a SIMD is a wave wide, but 4 of a wave
+//            by itself, whose instructions wait for each other): of a lane, the arch's
+//            valu_per_element for each element dequantised and 8 for each score; on gfx9 1/2 for
+//            each value read untransposed and each output in a tile that rescales
 //   lds    = static LDS instructions / bodies * 8 bytes * lanes / 128             of the CU's LDS
-//            and on gfx9 four times that where the layout is linear
+//            and on gfx9 four times that where the layout is linear. Where the matrix unit takes
+//            operands from LDS: what a tile moves into and out of it / 128 / waves, which is each
+//            product's operands, the tile written, and rows on their way through
 //   memory = bytes gathered / this CU's share of the bandwidth, at most 64 bytes per cycle
 // bodies is how often the tile loop's body stands in the code: static matrix instructions over
 // those of one step. Where the compiler brings no disassembler, LDS instructions are estimated from
@@ -44,7 +47,8 @@ struct Prediction {
 //   k         = workgroups a CU holds (registers, LDS, waves), at most what the grid gives it. Of
 //               clusters one: 256 workgroups in clusters of four took an H200 1.4 times what they
 //               took without, two a CU
-//   makespan  = the longest workgroup, or ceil(grid / (k * CUs)) rounds of the average one
+//   makespan  = the longest workgroup, or ceil(grid / (k * CUs)) rounds of the average one; of
+//               clusters those CUs count that find places in one domain
 //   decode    = max(makespan, traffic / bandwidth, flops of whole tiles / matrix rate)
 //               + 0.001 makespan
 //   reduce    = max(rounds * (latency + rows per wave * splits * step), workspace / bandwidth)

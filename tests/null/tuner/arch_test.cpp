@@ -23,6 +23,7 @@ lds_per_workgroup: 32768
 lds_granule: 512
 lds_reserved: 0
 workgroups_per_cluster: 4
+units_per_cluster_domain: 10
 has_transposing_read: true
 has_bulk_copies: true
 direct_load_widths: [4, 16]
@@ -59,6 +60,7 @@ TEST(Arch, ReadsWhatTheFileSays) {
   EXPECT_TRUE(arch.has_transposing_read);
   EXPECT_TRUE(arch.has_bulk_copies);
   EXPECT_EQ(arch.workgroups_per_cluster, 4);
+  EXPECT_EQ(arch.units_per_cluster_domain, 10);
   EXPECT_EQ(arch.direct_load_widths, (std::vector<std::int64_t>{4, 16}));
   EXPECT_EQ(arch.main_format, Fp8Format::fnuz);
   EXPECT_EQ(arch.extra_format, Fp8Format::ocp);
@@ -107,12 +109,12 @@ TEST(Arch, MistakesAreNamedAtTheirLine) {
             "archs/toy.yaml:4: an integer from 1 to 1073741824 is expected, not '0'");
   EXPECT_EQ(error("lanes: 64\n", ""), "archs/toy.yaml:1: the key 'lanes' is missing");
   EXPECT_EQ(error("1.5e12", "fast"),
-            "archs/toy.yaml:24: a positive number (8e12, 2.01/128) is expected, not 'fast'");
+            "archs/toy.yaml:25: a positive number (8e12, 2.01/128) is expected, not 'fast'");
   EXPECT_EQ(error("has_transposing_read: true", "has_transposing_read: yes"),
-            "archs/toy.yaml:16: true or false is expected, not 'yes'");
+            "archs/toy.yaml:17: true or false is expected, not 'yes'");
   EXPECT_EQ(error("fnuz", "e5m2"),
-            "archs/toy.yaml:28: 'e5m2' is no fp8 format; known are ocp, fnuz");
-  EXPECT_EQ(error("[4, 16]", "[4, 4]"), "archs/toy.yaml:18: 4 is listed twice");
+            "archs/toy.yaml:29: 'e5m2' is no fp8 format; known are ocp, fnuz");
+  EXPECT_EQ(error("[4, 16]", "[4, 4]"), "archs/toy.yaml:19: 4 is listed twice");
 }
 
 }  // namespace

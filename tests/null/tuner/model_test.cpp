@@ -68,6 +68,38 @@ TEST(Model, ASplitPaysForItsReduceKernel) {
                    split.decode_us + split.reduce_us + 2 * kArch.launch_overhead_us);
 }
 
+// Of twenty CUs in domains of eight: two clusters of five find a place, one a domain, and four of
+// four, the rest of the chip having room for another.
+TEST(Model, AClusterFindsItsPlacesInOneDomain) {
+  Arch arch = kArch;
+  arch.compute_units = 20;
+  arch.units_per_cluster_domain = 8;
+  const auto decode = [&](int cluster, int tokens) {
+    Launch launch = a_launch(cluster);
+    launch.config.cluster = cluster;
+    return predict_decode_us(arch, a_problem(tokens), launch.config, launch.splits, a_kernel(1));
+  };
+  EXPECT_GT(decode(5, 3), 1.5 * decode(5, 2)) << "the third waits";
+  EXPECT_LT(decode(4, 5), 1.2 * decode(4, 4));
+  EXPECT_GT(decode(4, 6), 1.5 * decode(4, 5));
+}
+
+TEST(Model, WhoReadsATileTwicePaysForItWhereOperandsComeFromLds) {
+  Arch arch = kArch;
+  arch.limits.lanes = 32;
+  arch.memory_rate *= 2;
+  Launch scorers = a_launch();
+  scorers.config.wave_split = WaveSplit::scorers;
+  scorers.config.load_path = LoadPath::bulk;
+  scorers.config.block_k = 64;
+  scorers.config.waves = 16;
+  scorers.config.prefetch = 3;
+  Launch roles = scorers;
+  roles.config.wave_split = WaveSplit::roles;
+  const ProblemRecord problem = a_problem(512, 16, 8192);
+  EXPECT_LT(us(problem, scorers, a_kernel(4), arch), 0.9 * us(problem, roles, a_kernel(4), arch));
+}
+
 TEST(Model, AClusterNeedsNoReduceKernelAndACuForEachWorkgroup) {
   Launch apart = a_launch(4), together = apart;
   together.config.cluster = 4;

@@ -12,6 +12,7 @@ inline Arch model_arch() {
   arch.device = "AMD Instinct MI355X";
   arch.compiler = "hiprtc";
   arch.compute_units = 256;
+  arch.units_per_cluster_domain = 16;
   arch.clock_mhz = 2400;
   arch.memory_bytes = 288e9;
   arch.memory_rate = 8e12;
