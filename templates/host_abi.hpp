@@ -12,7 +12,7 @@
 
 #include <cstddef>
 
-#include "sparse_mla_config.hpp"
+#include "sparse_mla_meetings.hpp"
 
 namespace mla::host {
 
@@ -21,7 +21,7 @@ namespace mla::host {
 // WaveSplit::scorers has of Meeting.
 constexpr int kMultipliersPlace = 1, kTilePlace = 2, kFirstBufferPlace = 3;
 constexpr int kFirstMeetingPlace = kFirstBufferPlace + 16;
-constexpr int kMeetingPlaces = kFirstMeetingPlace + 11;
+constexpr int kMeetingPlaces = kFirstMeetingPlace + kMeetings;
 
 // What hardware registers and LDS are on a GPU.
 struct Wave {

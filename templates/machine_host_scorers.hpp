@@ -3,23 +3,10 @@
 // The host: where the waves of WaveSplit::scorers wait for each other.
 
 #include "machine_host_roles.hpp"
+#include "sparse_mla_meetings.hpp"
 
 namespace mla {
 
-// Of all but the last there is one for either group.
-enum class Meeting : int {
-  weighed = 0,       // a group's tile and its weights are there; multipliers wait for it
-  summed = 2,        // the multipliers are done with a group's tile; the group waits for it
-  agreed = 4,        // a group has its maxima; the other group waits for it
-  weights_used = 6,  // the multipliers are done with weights; the group that writes the next waits
-  within = 8,        // a group waits for itself
-  all = 10,          // scorers and multipliers
-};
-MLA_DEVICE constexpr int waves_at(Meeting meeting) {
-  return meeting == Meeting::all      ? kMultipliers + kScorerGroups * kScorers
-         : meeting == Meeting::within ? kScorers
-                                      : kMultipliers + kScorers;
-}
 MLA_DEVICE void meet(Meeting meeting, int group) {
   mla_host_wave->meet(mla_host_wave, host::kFirstMeetingPlace + static_cast<int>(meeting) + group,
                       waves_at(meeting));
