@@ -51,7 +51,7 @@ asan: packages
 
 bench: packages
 	cmake --preset bench
-	cmake --build build-bench --parallel $(JOBS) --target mla_benchmarks mla_bundle_bench mla_dispatch_bench mla_regret_bench
+	cmake --build build-bench --parallel $(JOBS) --target mla_benchmarks mla_bundle_bench mla_dispatch_bench mla_regret_bench model_ranking
 	build-bench/mla_benchmarks
 	build-bench/mla_bundle_bench
 	build-bench/mla_dispatch_bench
