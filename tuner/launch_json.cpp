@@ -190,6 +190,16 @@ Json launch_json(const NamedVariant& variant, const std::string& arch, const Too
                    fmt::format("{} > 1, after sparse_mla_decode on the same stream", given),
                    launch.reduce.block_h, "1", static_cast<unsigned>(threads(launch.reduce, lanes)),
                    0, sizeof(ReduceArgs), reduce_arguments())});
+  if (launch.config.cluster > 1)
+    json["kernels"][0]["cluster"] = {
+        {"workgroups", Json::array({1, 1, launch.config.cluster})},
+        {"meaning",
+         "of itself, by what the code object says; of more than 8 workgroups the function must be "
+         "allowed CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED"}};
+  if (toolchain.compiler == "nvrtc")
+    json["kernels"][1]["overlap"] =
+        "waits for sparse_mla_decode itself (PTX griddepcontrol.wait): may be launched with "
+        "CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION, and need not";
   static_assert(kStatistics == 3, "say below what the new one is");
   json["workspace"] = {
       {"bytes",
