@@ -50,7 +50,8 @@ MLA_DEVICE void score_with_care(RawStrip<c>& raw, LdsPtr queries, LdsPtr tile, i
       multiply_kept<c>(scores, tile, strip, queries, group0 + u);
 }
 // Scores of what the wave gathered of a strip with all heads; it is written to the tile on the way.
-// Calls `taken` when the rows have been read, unless some of them wants_rows().
+// Calls `taken` when the rows have been read, if c.unroll is not 1: who waits for it is `scorers`.
+// Rows that wants_rows() are read again after that.
 template <Config c, typename Taken>
 MLA_DEVICE void score_strip(RawStrip<c>& raw, LdsPtr queries, LdsPtr tile, int strip, int group0,
                             StripScores<c>& scores, Taken taken) {
