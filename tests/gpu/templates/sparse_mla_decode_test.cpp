@@ -9,33 +9,17 @@
 #include "kernels/compare.hpp"
 #include "kernels/device_gpu.hpp"
 #include "kernels/fp8.hpp"
+#include "tests/decode_config.hpp"
 #include "tests/gpu/found_gpus.hpp"
 
 namespace mla {
 namespace {
 
-constexpr Config kWeights{.block_h = 16,
-                          .block_k = 64,
-                          .waves = 4,
-                          .wave_split = WaveSplit::weights,
-                          .mfma = 16,
-                          .stages = 1,
-                          .prefetch = 2,
-                          .dequantise = Dequantise::at_store,
-                          .load_path = LoadPath::registers,
-                          .load_width = 16,
-                          .lds_layout = LdsLayout::swizzled,
-                          .query_in = QueryIn::lds,
-                          .value_read = ValueRead::transposing,
-                          .waves_per_eu = 1,
-                          .unroll = 8,
-                          .rescale_threshold = 8};
+using test::kWeights;
 
 template <typename Change>
 constexpr Config with(Change change) {
-  Config config = kWeights;
-  change(config);
-  return config;
+  return test::with(change, kWeights);
 }
 
 constexpr void score_in_turn(Config& c) {
@@ -52,10 +36,7 @@ struct Variant {
   Config config;
 };
 const Variant kVariants[] = {
-    {"Columns", with([](Config& c) {
-       c.wave_split = WaveSplit::columns;
-       c.lds_layout = LdsLayout::padded;
-     })},
+    {"Columns", test::with([](Config& c) { c.query_in = QueryIn::lds; })},
     {"Weights", kWeights},
     {"WeightsEightHeadsDirect", with([](Config& c) {
        c.block_h = 8;

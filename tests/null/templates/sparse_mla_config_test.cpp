@@ -3,34 +3,20 @@
 #include <gtest/gtest.h>
 
 #include "kernels/params.hpp"
+#include "tests/decode_config.hpp"
 
 namespace mla {
 namespace {
 
-constexpr Config kGood{.block_h = 16,
-                       .block_k = 64,
-                       .waves = 4,
-                       .wave_split = WaveSplit::columns,
-                       .mfma = 16,
-                       .stages = 1,
-                       .prefetch = 2,
-                       .dequantise = Dequantise::at_store,
-                       .load_path = LoadPath::registers,
-                       .load_width = 16,
-                       .lds_layout = LdsLayout::padded,
-                       .query_in = QueryIn::registers,
-                       .value_read = ValueRead::transposing,
-                       .waves_per_eu = 2,
-                       .unroll = 8,
-                       .rescale_threshold = 8};
+constexpr Config kGood = test::with([](Config& c) { c.waves_per_eu = 2; });
 static_assert(valid(kGood));
-constexpr Config kRoles = [] {
-  Config config = kGood;
-  config.wave_split = WaveSplit::roles;
-  config.query_in = QueryIn::lds;
-  config.stages = 2;
-  return config;
-}();
+constexpr Config kRoles = test::with(
+    [](Config& c) {
+      c.wave_split = WaveSplit::roles;
+      c.query_in = QueryIn::lds;
+      c.stages = 2;
+    },
+    kGood);
 
 TEST(Config, RefusesEveryForgottenField) {
   for_each_config_field(kGood, [](std::string_view name, const auto&) {
