@@ -22,7 +22,8 @@ MLA_DEVICE void sparse_mla_reduce(const ReduceArgs& args) {
       "this ReduceConfig has a field that is missing, unknown, or does not fit the others");
   constexpr int kShare = c.waves > c.block_h ? c.waves / c.block_h : 1;  // waves on one row
   constexpr int kRows = c.waves > c.block_h ? 1 : c.block_h / c.waves;   // rows of one wave
-  constexpr int kAtOnce = 4;  // splits, so that loads do not wait for each other
+  // Splits that are read at once, so that loads do not wait for each other.
+  constexpr int kAtOnce = kShare >= 4 ? 8 : 4;
   await_kernel_before();
   const Dim3 group = workgroup_id();
   const int token = static_cast<int>(group.x), wave = wave_id(), part = wave % kShare;
@@ -33,38 +34,40 @@ MLA_DEVICE void sparse_mla_reduce(const ReduceArgs& args) {
     const int head = static_cast<int>(group.y) * c.block_h + wave / kShare * kRows + r;
     if (head >= args.heads) break;
     const long long first = (static_cast<long long>(token) * args.heads + head) * args.splits;
-    const float* mine = statistics + kStatistics * first;
     const float sink = sink_of(args.sink, head);  // asked for while the splits are
-    const auto number = [&](int s, int i) MLA_LAMBDA {
-      return read_uniform(mine + kStatistics * (s < args.splits ? s : args.splits - 1) + i);
-    };
-    float max = -infinity();
-    for (int s0 = 0; s0 < args.splits; s0 += kAtOnce) {
-      float found[kAtOnce];
-      MLA_UNROLL for (int i = 0; i < kAtOnce; ++i) found[i] = number(s0 + i, 0);
-      MLA_UNROLL for (const float x : found) max = maximum(max, x);
-    }
-    const float offset = or_zero(max);
-    float sum = 0, exact = 0;
+    float max = -infinity(), sum = 0, exact = 0;
     using Row = RowPart<kHeadDim / kShare>;
     Row row;
     clear(row);
+    // Rows are asked for together with their statistics, so that nothing is waited for twice.
     for (int s0 = 0; s0 < args.splits; s0 += kAtOnce) {
       Row rows[kAtOnce];
-      float share[kAtOnce], precise[kAtOnce], weight[kAtOnce];
+      float maxima[kAtOnce], share[kAtOnce], precise[kAtOnce];
       MLA_UNROLL for (int i = 0; i < kAtOnce; ++i) {
         const int s = s0 + i < args.splits ? s0 + i : args.splits - 1;
+        const float* of_split = statistics + kStatistics * (first + s);
+        maxima[i] = read_uniform(of_split);
+        share[i] = read_uniform(of_split + 1);
+        precise[i] = read_uniform(of_split + 2);
         load(rows[i], args.workspace + (first + s) * kHeadDim + part * (kHeadDim / kShare));
-        share[i] = number(s, 1);
-        precise[i] = number(s, 2);
-        weight[i] = exp2_fast(number(s, 0) - offset);
       }
+      float largest = max;
+      MLA_UNROLL for (const float x : maxima) largest = maximum(largest, x);
+      const float offset = or_zero(largest), before = exp2_fast(max - offset);
+      Row all;
+      clear(all);
+      add_scaled(all, row, before);
+      max = largest;
+      sum *= before;
+      exact *= before;
       MLA_UNROLL for (int i = 0; i < kAtOnce; ++i) {
         if (s0 + i >= args.splits || share[i] == 0) continue;
-        sum += share[i] * weight[i];
-        exact += precise[i] * weight[i];
-        add_scaled(row, rows[i], weight[i]);
+        const float weight = exp2_fast(maxima[i] - offset);
+        sum += share[i] * weight;
+        exact += precise[i] * weight;
+        add_scaled(all, rows[i], weight);
       }
+      row = all;
     }
     write_row(
         args.out,
