@@ -8,10 +8,14 @@
 namespace mla {
 
 // Waits for every wave of the cluster that has not ended; what they wrote to LDS before it is
-// visible to all after it.
+// visible to all after it. A release at cluster scope would wait for global memory too, a thousand
+// cycles; LDS is one place for all who read it, so that what is in it for the own workgroup is in
+// it for the cluster.
 MLA_DEVICE void cluster_barrier() {
-  asm volatile("barrier.cluster.arrive.release.aligned; barrier.cluster.wait.acquire.aligned;" ::
-                   : "memory");
+  asm volatile(
+      "fence.acq_rel.cta; barrier.cluster.arrive.relaxed.aligned; "
+      "barrier.cluster.wait.acquire.aligned;" ::
+          : "memory");
 }
 // Four numbers of another workgroup's LDS, which lie there where `p` is in one's own.
 MLA_DEVICE float4 read_of_peer(LdsPtr p, int peer) {
@@ -24,40 +28,31 @@ MLA_DEVICE float4 read_of_peer(LdsPtr p, int peer) {
                : "memory");
   return v;
 }
-template <int kColumns>
-MLA_DEVICE void load_of_peer(RowPart<kColumns>& row, LdsPtr from, int peer) {
-  MLA_UNROLL for (int i = 0; i < kColumns / kLanes / 4; ++i) {
-    row.v[i] = read_of_peer(from + static_cast<unsigned>(16 * (i * kLanes + lane_id())), peer);
-  }
-}
-// A row as load() takes it.
-template <int kColumns>
-MLA_DEVICE void store(float* to, const RowPart<kColumns>& row) {
-  MLA_UNROLL for (int i = 0; i < kColumns / kLanes / 4; ++i)
-      global_write(to, 16 * (i * kLanes + lane_id()), row.v[i]);
-}
-
-// A head's row in LDS is kSharedRow bytes: what is added spreads rows over banks.
-constexpr unsigned kSharedRow = kHeadDim * 4 + 16;
-// A wave's columns of all heads as rows, for the cluster to read.
+// Of a head, lane p has what workgroup p of the cluster knows, as share_statistics() left it.
 template <Config c>
-MLA_DEVICE void share_rows(LdsPtr rows, const HeadColumns<c>& out, int wave) {
-  static_assert(c.block_h * static_cast<int>(kSharedRow) <= tiles_bytes(c));
-  MLA_UNROLL for (int block = 0; block < TeamShape<c>::kBlocks; ++block) {
-    MLA_UNROLL for (int i = 0; i < c.block_h / 2; ++i) {
-      const auto head = static_cast<unsigned>(head_of_all(i / 4 * 2 + i % 2));
-      lds_write(rows + head * kSharedRow + column_of<c>(wave, block, i) * 4, out.v[block][i]);
-    }
-  }
+MLA_DEVICE float4 read_statistics_of_peers(LdsPtr statistics) {
+  const float4 s = read_of_peer(statistics, lane_id() < c.cluster ? lane_id() : 0);
+  return lane_id() < c.cluster ? s : float4{-infinity(), 0, 0, s.w};
 }
-// The statistics of all heads, four numbers each.
+MLA_DEVICE float of_peer(float x, int peer) { return __shfl_sync(kAllLanes, x, peer); }
+template <Config c>
+MLA_DEVICE float largest_of_peers(float x) {
+  MLA_UNROLL for (int bit = 1; bit < c.cluster; bit *= 2) x = maximum(x, from_lane_xor(x, bit));
+  return of_peer(x, 0);
+}
+template <Config c>
+MLA_DEVICE float sum_of_peers(float x) {
+  MLA_UNROLL for (int bit = 1; bit < c.cluster; bit *= 2) x += from_lane_xor(x, bit);
+  return of_peer(x, 0);
+}
+// The statistics and sinks of all heads, four numbers each.
 template <Config c>
 MLA_DEVICE void share_statistics(LdsPtr statistics, const AllHeads<c>& max, const AllHeads<c>& sum,
-                                 const AllHeads<c>& exact) {
+                                 const AllHeads<c>& exact, const AllHeads<c>& sinks) {
   if (!speaks_for_all_heads()) return;
   MLA_UNROLL for (int i = 0; i < AllHeads<c>::kCount; ++i) {
     lds_write(statistics + static_cast<unsigned>(16 * head_of_all(i)),
-              float4{max.v[i], sum.v[i], exact.v[i], 0});
+              float4{max.v[i], sum.v[i], exact.v[i], sinks.v[i]});
   }
 }
 

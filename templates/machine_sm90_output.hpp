@@ -50,64 +50,97 @@ MLA_DEVICE void finish(HeadColumns<c>& o) {
   }
 }
 
-// The column that element i of a block belongs to.
+// What a lane has of a block's eight heads, as four columns of one head next to each other: its
+// run. It comes with two heads of two rows eight apart, and trades with the lane of the row beside
+// its own, which leaves either with one head; where columns are in their own order, then with the
+// lane two rows on.
 template <Config c>
-MLA_DEVICE unsigned column_of(int wave, int block, int i) {
+MLA_DEVICE float4 head_run(const float (&v)[c.block_h / 2], int octet) {
+  const float a = v[4 * octet], b = v[4 * octet + 1], d = v[4 * octet + 2], e = v[4 * octet + 3];
+  const bool odd = lane_row() % 2 != 0;
+  const float first = from_lane_xor(odd ? a : b, 4), second = from_lane_xor(odd ? d : e, 4);
+  const float4 run = {odd ? first : a, odd ? b : first, odd ? second : d, odd ? e : second};
+  if constexpr (in_operand_order(c)) return run;
+  const bool far = (lane_row() & 2) != 0;
+  const float x = from_lane_xor(far ? run.x : run.z, 8), y = from_lane_xor(far ? run.y : run.w, 8);
+  return {far ? x : run.x, far ? y : run.y, far ? run.z : x, far ? run.w : y};
+}
+// The head, counted in the workgroup, and the first column of a lane's run.
+MLA_DEVICE int head_of_run(int octet) { return 8 * octet + 2 * lane_part() + lane_row() % 2; }
+template <Config c>
+MLA_DEVICE unsigned column_of_run(int wave, int block) {
   const unsigned w = static_cast<unsigned>(wave), row = static_cast<unsigned>(lane_row());
   const unsigned g = w / 4 * TeamShape<c>::kBlocks + static_cast<unsigned>(block);
-  return g * kGroupDim +
-         column_at<c>(w % 4 * 16 + row + static_cast<unsigned>(i / 2 % 2 * 8), g == kGroups - 1);
+  if constexpr (in_operand_order(c))
+    return g * kGroupDim + column_at<c>(w % 4 * 16 + (row & ~1u), g == kGroups - 1);
+  return g * kGroupDim + w % 4 * 16 + (row & 4u) + (row & 2u) * 4;
 }
-// Rows of `Element` through LDS, as many at a time as the tiles' place holds, so that they leave in
-// whole runs; `value` makes one of a number and its place in AllHeads, `write` takes four of a row.
-template <Config c, typename Element, typename Value, typename Write>
+// A number for each head, of the head of this lane's run.
+template <Config c>
+MLA_DEVICE float of_run(const AllHeads<c>& all, int octet) {
+  return choose_value(lane_row() % 2 != 0, all.v[2 * octet + 1], all.v[2 * octet]);
+}
+MLA_DEVICE uint2 round_run(const float4& v, float factor) {
+  return {pack_bf16(v.x * factor, v.y * factor), pack_bf16(v.z * factor, v.w * factor)};
+}
+
+// A row of 512 elements in LDS is so long: what is added spreads heads over banks.
+template <typename Run>
+constexpr unsigned kRunRow = kHeadDim / 4 * sizeof(Run) + 16;
+// The rows of `octets` octets from the first on into LDS, `value` making a Run of four columns.
+template <Config c, typename Run, typename Value>
+MLA_DEVICE void share_rows(LdsPtr rows, const HeadColumns<c>& o, int first, int octets, int wave,
+                           Value value) {
+  MLA_UNROLL for (int block = 0; block < TeamShape<c>::kBlocks; ++block) {
+    const LdsPtr at = rows + column_of_run<c>(wave, block) * (sizeof(Run) / 4);
+    MLA_UNROLL for (int octet = first; octet < first + octets; ++octet) {
+      lds_write(at + static_cast<unsigned>(head_of_run(octet - first)) * kRunRow<Run>,
+                value(head_run<c>(o.v[block], octet), octet));
+    }
+  }
+}
+// Rows through LDS, as many at a time as the tiles' place holds, so that they leave in whole lines;
+// `write` takes four columns of a head.
+template <Config c, typename Run, typename Value, typename Write>
 MLA_DEVICE void write_rows(const HeadColumns<c>& o, int heads, LdsPtr scratch, int wave,
                            Value value, Write write) {
-  constexpr unsigned kElement = sizeof(Element), kRow = kHeadDim * kElement + 16;
-  constexpr int kFit = tiles_bytes(c) / static_cast<int>(kRow) / 8 * 8;
+  constexpr int kFit = tiles_bytes(c) / static_cast<int>(kRunRow<Run>) / 8 * 8;
   constexpr int kRows = kFit < c.block_h ? (kFit >= 32 ? 32 : kFit >= 16 ? 16 : 8) : c.block_h;
   constexpr unsigned kQuads = kHeadDim / 4, kStep = c.waves * kLanes / kQuads;
   const unsigned thread = static_cast<unsigned>(wave * kLanes + lane_id());
   MLA_UNROLL for (int first = 0; first < c.block_h; first += kRows) {
     if (first != 0) group_barrier<c>();
-    MLA_UNROLL for (int block = 0; block < TeamShape<c>::kBlocks; ++block) {
-      MLA_UNROLL for (int i = first / 2; i < (first + kRows) / 2; ++i) {
-        const int place = i / 4 * 2 + i % 2;
-        const unsigned row = static_cast<unsigned>(head_of_all(place) - first);
-        lds_write(scratch + row * kRow + column_of<c>(wave, block, i) * kElement,
-                  static_cast<Element>(value(o.v[block][i], place)));
-      }
-    }
+    share_rows<c, Run>(scratch, o, first / 8, kRows / 8, wave, value);
     group_barrier<c>();
     MLA_UNROLL for (unsigned n = 0; n < kRows / kStep; ++n) {
-      const unsigned row = n * kStep + thread / kQuads, column = thread % kQuads * 4;
+      const unsigned row = n * kStep + thread / kQuads, quad = thread % kQuads;
       if (first + static_cast<int>(row) >= heads) continue;
-      write(first + static_cast<int>(row), static_cast<int>(column),
-            scratch + row * kRow + column * kElement);
+      write(first + static_cast<int>(row), static_cast<int>(quad * 4),
+            lds_read<Run>(scratch + row * kRunRow<Run> + quad * sizeof(Run)));
     }
   }
 }
-// Writes the rows of the first `heads` heads as bf16, times a factor a head.
+// Writes the rows of the first `heads` heads as bf16, times a factor a head. `scratch`: the tiles'
+// place in LDS.
 template <Config c>
 MLA_DEVICE void write_output(void* out, long long row, long long head_stride, int heads,
                              const HeadColumns<c>& o, const AllHeads<c>& factor, LdsPtr scratch,
                              int wave) {
-  write_rows<c, unsigned short>(
+  write_rows<c, uint2>(
       o, heads, scratch, wave,
-      [&](float x, int place) MLA_LAMBDA { return pack_bf16(x * factor.v[place], 0) & 0xffffu; },
-      [&](int head, int column, LdsPtr from) MLA_LAMBDA {
-        global_write(out, 2 * (row + head * head_stride + column), lds_read<uint2>(from));
-      });
+      [&](const float4& run, int octet)
+          MLA_LAMBDA { return round_run(run, of_run<c>(factor, octet)); },
+      [&](int head, int column, const uint2& run)
+          MLA_LAMBDA { global_write(out, 2 * (row + head * head_stride + column), run); });
 }
 // The same as fp32 and as it stands, for a split's partial result.
 template <Config c>
 MLA_DEVICE void write_partial(float* out, long long row, long long head_stride, int heads,
                               const HeadColumns<c>& o, LdsPtr scratch, int wave) {
-  write_rows<c, float>(
-      o, heads, scratch, wave, [&](float x, int) MLA_LAMBDA { return x; },
-      [&](int head, int column, LdsPtr from) MLA_LAMBDA {
-        global_write(out, 4 * (row + head * head_stride + column), lds_read<uint4>(from));
-      });
+  write_rows<c, float4>(
+      o, heads, scratch, wave, [](const float4& run, int) MLA_LAMBDA { return run; },
+      [&](int head, int column, const float4& run)
+          MLA_LAMBDA { global_write(out, 4 * (row + head * head_stride + column), run); });
 }
 
 }  // namespace mla

@@ -211,8 +211,9 @@ MLA_DEVICE void decode_by_roles(const DecodeArgs& args) {
           2 * (token * args.q_token_stride + head0 * args.q_head_stride),
       args.q_head_stride, args.heads - head0, queries, wave);
   multiply_tiles<c>(w, walk, args.scale * kLog2E * shrunk, queries, tiles, board, wave);
+  const AllHeads<kMultiplying> sinks = read_sinks<kMultiplying>(reload(args), head0);
   const Sums<kMultiplying> sums = sum_waves<kMultiplying>(w, board.statistics, wave);
-  write_weighed<kMultiplying>(reload(args), w, sums, token, head0, split, splits, wave,
+  write_weighed<kMultiplying>(reload(args), w, sums, sinks, token, head0, split, splits, wave,
                               walk.next < walk.end, tiles, board.weights);
 }
 

@@ -233,8 +233,9 @@ MLA_DEVICE void decode_by_scorers(const DecodeArgs& args) {
   if (wave == 0) write_number(board.shrunk, shrunk);
   meet(Meeting::all, 0);
   sum_values<c>(w, tiles_of.walk, tiles, board, wave);
+  const AllHeads<kMultiplying> sinks = read_sinks<kMultiplying>(reload(args), head0);
   const Sums<kMultiplying> sums = sum_scorers<c>(w.max, board);
-  write_weighed<kMultiplying>(reload(args), w, sums, token, head0, split, splits, wave,
+  write_weighed<kMultiplying>(reload(args), w, sums, sinks, token, head0, split, splits, wave,
                               tiles_of.walk.next < tiles_of.walk.end, tiles, board.weights);
 }
 

@@ -213,16 +213,27 @@ MLA_DEVICE Sums<c> sum_waves(Weighing<c>& w, LdsPtr board, int wave) {
   return {merge_heads<c>(board, 2 * kBytes, add), merge_heads<c>(board + kBytes, 2 * kBytes, add)};
 }
 
-// Applies the sink and writes out and LSE, or with several splits the partial result. `scratch` and
-// `weights`: those of the tiles, no longer read.
+// The sinks of the workgroup's heads as they come, for nothing to wait for them: to be asked for
+// long before they are needed.
+template <Config c>
+MLA_DEVICE AllHeads<c> read_sinks(const DecodeArgs& args, int head0) {
+  AllHeads<c> sinks;
+  MLA_UNROLL for (int i = 0; i < AllHeads<c>::kCount; ++i) {
+    const int head = head0 + head_of_all(i);
+    sinks.v[i] = args.sink == nullptr ? -infinity() : args.sink[head < args.heads ? head : 0];
+  }
+  return sinks;
+}
+// Applies the sinks and writes out and LSE, or with several splits the partial result. `tiles` and
+// `weights`: LDS that is no longer read.
 template <Config c>
 MLA_DEVICE void write_weighed(const DecodeArgs& args, const Weighing<c>& w, const Sums<c>& sums,
-                              int token, int head0, int split, int splits, int wave, bool has_tiles,
-                              LdsPtr scratch, LdsPtr weights) {
+                              const AllHeads<c>& sinks, int token, int head0, int split, int splits,
+                              int wave, bool has_tiles, LdsPtr tiles, LdsPtr weights) {
 #ifdef MLA_HAS_CLUSTERS
   if constexpr (c.cluster > 1) {
-    merge_cluster<c>(args, w.out, w.max, sums.sum, sums.exact, token, head0, split, splits, weights,
-                     scratch, wave);
+    merge_cluster<c>(args, w.out, w.max, sums.sum, sums.exact, sinks, token, head0, split, splits,
+                     weights, tiles, wave);
     return;
   }
 #else
@@ -240,7 +251,7 @@ MLA_DEVICE void write_weighed(const DecodeArgs& args, const Weighing<c>& w, cons
     factor.v[i] = 0;
     if (head >= heads) continue;
     if (splits == 1) {
-      factor.v[i] = normaliser(max, sum, sink_of(args.sink, head0 + head));
+      factor.v[i] = normaliser(max, sum, sinks.v[i] * kLog2E);
     }
     if (wave != 0 || !speaks_for_all_heads()) continue;
     if (splits == 1) {
@@ -258,10 +269,10 @@ MLA_DEVICE void write_weighed(const DecodeArgs& args, const Weighing<c>& w, cons
   }
   if (splits == 1) {
     write_output<c>(args.out, token * args.out_token_stride + head0 * args.out_head_stride,
-                    args.out_head_stride, heads, w.out, factor, scratch, wave);
+                    args.out_head_stride, heads, w.out, factor, tiles, wave);
   } else if (has_tiles) {  // the reduce reads no row of a split whose sum is 0
     write_partial<c>(args.workspace, (row * splits + split) * kHeadDim,
-                     static_cast<long long>(splits) * kHeadDim, heads, w.out, scratch, wave);
+                     static_cast<long long>(splits) * kHeadDim, heads, w.out, tiles, wave);
   }
 }
 
@@ -303,9 +314,10 @@ MLA_DEVICE void decode_by_weights(const DecodeArgs& args) {
                        args.q_head_stride, args.heads - head0, lds, wave);
 
   attend_by_weights<c>(w, pipeline, walk, args.scale * kLog2E * shrunk, lds, tiles, exchange, wave);
+  const AllHeads<c> sinks = read_sinks<c>(reload(args), head0);
   const Sums<c> sums = sum_waves<c>(w, exchange + weights_bytes(c), wave);
-  write_weighed<c>(reload(args), w, sums, token, head0, split, splits, wave, has_tiles, tiles,
-                   exchange);
+  write_weighed<c>(reload(args), w, sums, sinks, token, head0, split, splits, wave, has_tiles,
+                   tiles, exchange);
 }
 
 }  // namespace mla
