@@ -21,9 +21,16 @@ MLA_DEVICE void meet_at_buffer(int tile, int filler) {
   const int number = buffer_number<c>(tile, filler);
   mla_host_wave->meet(mla_host_wave, host::kFirstBufferPlace + number, 2);
 }
-// For one wave to call, of the fillers' `c`, before a barrier of all.
+// Makes ready the buffers that a fetching wave is to fill; `c`: that of the workgroup. Others wait
+// for that, here all do.
 template <Config c>
-MLA_DEVICE void open_buffers(LdsPtr /*buffers*/, int /*count*/) {}
+MLA_DEVICE void open_buffers(LdsPtr /*buffers*/, int /*wave*/) {
+  barrier();
+}
+template <Config c>
+MLA_DEVICE void await_buffers() {
+  barrier();
+}
 
 // Brings the rows of a strip's slots into its sharers' buffers of the tile, tiles being counted
 // from 0; a row that is not there becomes zeros.

@@ -13,18 +13,27 @@ MLA_DEVICE void meet(Meeting meeting, int group) {
 }
 // The same for who has nothing to wait for; here all wait, which is stricter than need be.
 MLA_DEVICE void tell(Meeting meeting, int group) { meet(meeting, group); }
-// Whether any wave of the group says so. `flags`: 4 bytes a wave.
-MLA_DEVICE bool any_of_group(bool condition, int group, LdsPtr flags) {
-  const int scorer = (mla_host_wave->index - kMultipliers) % kScorers;
-  write_as(flags + 4 * scorer, condition ? 1u : 0u);
-  meet(Meeting::within, group);
-  unsigned any = 0;
-  for (int i = 0; i < kScorers; ++i) any |= read_as<unsigned>(flags + 4 * i);
-  return any != 0;
+// What a scorer found of its strip, for the multiplier that has it next. `region`: that of the
+// tile's weights; each strip's scores lie just where its weights will and as much behind those of
+// all, so that the one who reads them may write those.
+template <Config c>
+MLA_DEVICE LdsPtr scores_at(LdsPtr region, int strip, int half) {
+  return region + (half * c.block_k + strip * c.mfma) * c.block_h * 2;
 }
-
-// A number of the workgroup's.
-MLA_DEVICE void write_number(LdsPtr p, float x) { write_as(p, x); }
-MLA_DEVICE float read_number(LdsPtr p) { return read_as<float>(p); }
+template <Config c>
+MLA_DEVICE void leave_scores(LdsPtr region, int strip, const StripScores<c>& s) {
+  for (int half = 0; half < 2; ++half)
+    __builtin_memcpy(scores_at<c>(region, strip, half), s.v[half * c.mfma / 2], sizeof s.v / 2);
+}
+template <Config c>
+MLA_DEVICE void take_scores(LdsPtr region, int strip, OwnScores<c>& s) {
+  for (int half = 0; half < 2; ++half)
+    __builtin_memcpy(s.v[half * c.mfma / 2], scores_at<c>(region, strip, half), sizeof s.v / 2);
+}
+// Likewise by how much a strip's keys were shrunk: here they never are.
+template <Config c>
+MLA_DEVICE void leave_lifts(LdsPtr /*lifts*/, int /*strip*/, const Lift&) {}
+template <Config c>
+MLA_DEVICE void take_lifts(LdsPtr /*lifts*/, int /*strip*/, OwnScores<c>&) {}
 
 }  // namespace mla

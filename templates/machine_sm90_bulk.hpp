@@ -18,7 +18,7 @@ struct RowBuffer {
   static constexpr unsigned kScales = kRows * kRowBytes;
   static constexpr unsigned kKeys = kScales + kRows * kScaleBytes;  // of the whole strip
   static constexpr unsigned kFull = kKeys + 16, kEmpty = kFull + 8;
-  static_assert(kEmpty + 8 == row_buffer_bytes(c));
+  static_assert(before_rows(kEmpty + 8) == row_buffer_bytes(c));
 };
 
 MLA_DEVICE void count_arrivals(LdsPtr place, int expected) {
@@ -50,15 +50,30 @@ MLA_DEVICE void copy_row(LdsPtr to, GlobalPtr row, LdsPtr full) {
       : "memory");
 }
 
-// For one wave to call, of the fillers' `c`, before a barrier of all.
+// Makes ready the buffers that a fetching wave is to fill, which need wait for nobody then. `c`:
+// that of the workgroup.
 template <Config c>
-MLA_DEVICE void open_buffers(LdsPtr buffers, int count) {
-  for (int i = lane_id(); i < count; i += kLanes) {
-    const LdsPtr buffer = buffers + static_cast<unsigned>(i * row_buffer_bytes(c));
-    count_arrivals(buffer + RowBuffer<c>::kFull, RowBuffer<c>::kRows + 1);
-    count_arrivals(buffer + RowBuffer<c>::kEmpty, 1);
+MLA_DEVICE void open_buffers(LdsPtr buffers, int wave) {
+  constexpr Config kFilling = of_fillers(c);
+  using Buffer = RowBuffer<kFilling>;
+  constexpr int kSharers = sharers(kFilling);
+  const int lane = lane_id();
+  if (lane < sets_in_flight(c) * kSharers) {
+    const int filler = wave + lane % kSharers * strips_per_tile(c);
+    const LdsPtr buffer =
+        buffers + static_cast<unsigned>((lane / kSharers * kFilling.waves + filler) *
+                                        row_buffer_bytes(kFilling));
+    count_arrivals(buffer + Buffer::kFull, Buffer::kRows + 1);
+    count_arrivals(buffer + Buffer::kEmpty, 1);
   }
-  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+  publish_to_matrix_unit();  // to whatever else goes past this lane: the copy engine too
+  __syncwarp();
+  asm volatile("barrier.cta.arrive 0, %0;" ::"n"(threads(c, kLanes)) : "memory");
+}
+// Waits until all are ready; for all who do not fetch.
+template <Config c>
+MLA_DEVICE void await_buffers() {
+  asm volatile("barrier.cta.sync 0, %0;" ::"n"(threads(c, kLanes)) : "memory");
 }
 template <Config c>
 MLA_DEVICE LdsPtr buffer_of(LdsPtr buffers, int tile, int filler) {

@@ -151,7 +151,7 @@ MLA_DEVICE void keep_keys(LdsPtr tile, int strip, int g, const KeyFragment<c>& k
 // How many groups are read before they are needed: with scorers as many as registers allow, as the
 // sooner all are read, the sooner the next rows can come.
 template <Config c>
-constexpr int words_ahead = c.wave_split == WaveSplit::scorers ? 5 : 2;
+constexpr int words_ahead = c.wave_split == WaveSplit::scorers ? kGroups : 2;
 // Returns when what take_words() read last has arrived: a use that no compiler leaves out or puts
 // off, of no consequence. With others than scorers nobody asks.
 template <Config c>

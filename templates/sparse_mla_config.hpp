@@ -160,15 +160,17 @@ MLA_HOST_DEVICE constexpr int raw_strip_bytes(const Config& c) {
   if (weighs_by_key(c)) return c.mfma * kNopeDim;
   return c.mfma * kRowBytes + 512;
 }
+// Rows are copied to multiples of 64 bytes, from such: what lies before them ends at one of 128.
+MLA_HOST_DEVICE constexpr int before_rows(int bytes) { return (bytes + 127) / 128 * 128; }
 // With LoadPath::bulk, what one wave fills a tile from: its rows, their scales, which of the
 // strip's keys are there, and two places of 8 bytes where arrivals are counted.
 MLA_HOST_DEVICE constexpr int row_buffer_bytes(const Config& filling) {
-  return gathered_rows(filling) * (kRowBytes + kScaleBytes) + 16 + 16;
+  return before_rows(gathered_rows(filling) * (kRowBytes + kScaleBytes) + 16 + 16);
 }
 MLA_HOST_DEVICE constexpr int raw_bytes(const Config& c) {
-  if (c.load_path == LoadPath::bulk) {  // tiles lie behind it, at multiples of 1024
+  if (c.load_path == LoadPath::bulk) {
     const Config filling = of_fillers(c);
-    return (sets_in_flight(c) * filling.waves * row_buffer_bytes(filling) + 1023) / 1024 * 1024;
+    return sets_in_flight(c) * filling.waves * row_buffer_bytes(filling);
   }
   if (c.load_path != LoadPath::direct) return 0;
   const int strips = weighs_by_key(c) ? strips_per_tile(c) : c.waves * gathered_strips(c);
@@ -209,15 +211,19 @@ MLA_HOST_DEVICE constexpr int role_notes_bytes(const Config& c) {
   return (strips_per_tile(c) * 4 + 15) / 16 * 16 + c.block_k * 4;
 }
 MLA_HOST_DEVICE constexpr int role_board_bytes(const Config& c) {
-  return role_weights_bytes(c) + statistics_bytes(of_multipliers(c)) + kMultipliers * 4 +
-         c.stages * role_notes_bytes(c);
+  return before_rows(role_weights_bytes(c) + statistics_bytes(of_multipliers(c)) +
+                     kMultipliers * 4 + c.stages * role_notes_bytes(c));
 }
-// With WaveSplit::scorers: the weights of a tile; each scorer's statistics of its heads, and a flag
-// of each; for each group the maxima that it weighed against, and whether they were raised; how
-// much the queries were shrunk.
+// With WaveSplit::scorers, for each group: which keys of its strips are there, and two bytes a key
+// for how much it was shrunk.
+MLA_HOST_DEVICE constexpr int scorer_notes_bytes(const Config& c) {
+  return (strips_per_tile(c) * 4 + 15) / 16 * 16 + c.block_k * 2;
+}
+// With WaveSplit::scorers: for each group the scores of its tile, which become weights where they
+// lie; statistics as the multipliers have them with WaveSplit::weights; then notes as with roles.
 MLA_HOST_DEVICE constexpr int scorer_board_bytes(const Config& c) {
-  return c.block_k * c.block_h * 4 + kScorerGroups * (kScorers * c.block_h * 8 + kScorers * 4) +
-         kScorerGroups * c.block_h * 4 + 16;
+  return before_rows(kScorerGroups * c.block_k * c.block_h * 4 +
+                     statistics_bytes(of_multipliers(c)) + kScorerGroups * scorer_notes_bytes(c));
 }
 // Scores that the waves exchange (columns), their weights, or the masks of the keys (heads).
 MLA_HOST_DEVICE constexpr int exchange_bytes(const Config& c) {

@@ -16,8 +16,8 @@ enum class WaveSplit : int {
   blocks = 5,   // the waves fill the key tile; half of them score half of its keys each with all
                 // heads, then multiply half of the columns with the weights of all
   roles = 6,  // kMultipliers waves multiply a tile as with weights, while the others fill the next
-  scorers = 7,  // the same, but who fills a tile also scores and weighs it: kScorerGroups groups of
-                // waves take turns, and the multipliers have the values alone to sum
+  scorers = 7,  // the same, but who fills a tile also scores it: kScorerGroups groups of waves take
+                // turns, and the multipliers weigh and sum
 };
 
 // Where e4m3 becomes bf16.

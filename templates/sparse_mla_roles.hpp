@@ -41,16 +41,15 @@ MLA_DEVICE LdsPtr of_stage(const LdsPtr (&all)[c.stages], int stage) {
 
 // What the waves do that are not multipliers; `wave` is counted among them.
 template <Config c>
-MLA_DEVICE void fill_tiles(const DecodeArgs& args, int token, int split, LdsPtr raw, LdsPtr tiles,
-                           const RoleBoard<c>& board, int wave) {
+MLA_DEVICE void fill_tiles(const SplitTiles& s, LdsPtr raw, LdsPtr tiles, const RoleBoard<c>& board,
+                           int wave) {
   constexpr Config kFilling = of_fillers(c);
   constexpr int kMine = gathered_strips(kFilling);
   Pipeline<kFilling> pipeline;
-  pipeline.main = open_scope(args.main, token);
-  pipeline.extra = open_scope(args.extra, token);
-  pipeline.walk =
-      tiles_of_split<kFilling>(args, pipeline.main.length, pipeline.extra.length, split);
-  const TileWalk walk = pipeline.walk;
+  pipeline.main = s.main;
+  pipeline.extra = s.extra;
+  pipeline.walk = s.walk;
+  const TileWalk walk = s.walk;
   if (walk.next >= walk.end) return;
   place_by_key<kFilling>(pipeline, raw, wave);
   start<kFilling>(pipeline);
@@ -116,52 +115,62 @@ MLA_DEVICE OwnHeads<c> offset_from(const AllHeads<c>& max) {
   return offset;
 }
 
-// What a multiplier does. But for the first tile, weights are made before it is known whether they
-// will do: whether the maximum has grown too much, or a score is NaN, is asked at the barrier that
-// they need anyway.
+// Weighs what a multiplier scored, and shares it. But for the first tile, weights are made before
+// it is known whether they will do: whether the maximum has grown too much, or with roles a score
+// is NaN, is asked at the barrier that they need anyway. Calls rescore(whether this wave saw NaN)
+// where they will not, for scores and `largest` to be made again.
+template <Config c, typename Rescore>
+MLA_DEVICE void weigh_or_raise(Weighing<c>& w, OwnScores<c>& scores, OwnHeads<c>& largest,
+                               float scale, bool first, LdsPtr weights, LdsPtr statistics,
+                               LdsPtr flags, int wave, Rescore rescore) {
+  using Own = OwnHeads<c>;
+  constexpr bool kMayBeNan = c.wave_split == WaveSplit::roles;
+  const Own max = own_part<c>(w.max, 0), sum = w.sum, exact = w.exact;
+  bool grew = first, nan = false;
+  if (!first) {
+    weigh<c>(scores, scale, offset_from<c>(w.max), w.sum, w.exact, weights, wave, 0);
+    MLA_UNROLL for (int i = 0; i < Own::kCount; ++i) {
+      grew |= largest.v[i] > max.v[i] + static_cast<float>(c.rescale_threshold);
+      nan |= kMayBeNan && w.sum.v[i] != w.sum.v[i];
+    }
+    publish_to_matrix_unit();
+  } else if constexpr (kMayBeNan) {
+    nan = has_nan<c>(scores);
+  }
+  if (!any_wave<c>(grew || nan, flags)) return;
+  w.sum = sum;
+  w.exact = exact;
+  rescore(nan);
+  raise_maxima<c>(w, largest, statistics, wave, 0);
+  weigh<c>(scores, scale, offset_from<c>(w.max), w.sum, w.exact, weights, wave, 0);
+  publish_to_matrix_unit();
+  group_barrier<c>();
+}
+
+// What a multiplier does.
 template <Config c>
 MLA_DEVICE void multiply_tiles(Weighing<of_multipliers(c)>& w, TileWalk walk, float scale,
                                LdsPtr queries, LdsPtr tiles, const RoleBoard<c>& board, int wave) {
   constexpr Config kMultiplying = of_multipliers(c);
-  using Own = OwnHeads<kMultiplying>;
   if (walk.next >= walk.end) return;
   tile_barrier<c>();
-  bool begun = false;
+  bool first = true;
   for (int stage = 0; walk.next < walk.end; walk.next += walk.step, stage ^= 1) {
     const LdsPtr tile = tiles + stage * tile_bytes(c), keys = of_stage<c>(board.keys, stage),
                  lifts = of_stage<c>(board.lifts, stage);
     OwnScores<kMultiplying> scores;
-    Own largest;
+    OwnHeads<kMultiplying> largest;
     score_tile<kMultiplying>(scores, largest, queries, tile, keys, lifts, scale, wave);
-    const Own max = own_part<kMultiplying>(w.max, 0), sum = w.sum, exact = w.exact;
-    bool grew = false, nan = false;
-    if (begun) {
-      weigh<kMultiplying>(scores, scale, offset_from<kMultiplying>(w.max), w.sum, w.exact,
-                          board.weights, wave, 0);
-      MLA_UNROLL for (int i = 0; i < Own::kCount; ++i) {
-        grew |= largest.v[i] > max.v[i] + static_cast<float>(c.rescale_threshold);
-        nan |= w.sum.v[i] != w.sum.v[i];
-      }
-      publish_to_matrix_unit();
-    } else {
-      nan = has_nan<kMultiplying>(scores);
-    }
-    if (!begun || any_wave<kMultiplying>(grew || nan, board.flags[0])) {
-      begun = true;
-      w.sum = sum;
-      w.exact = exact;
-      if (any_wave<kMultiplying>(nan, board.flags[1])) {
-        clear_nan<kMultiplying>(tile, wave);
-        publish_to_matrix_unit();
-        group_barrier<kMultiplying>();
-        score_tile<kMultiplying>(scores, largest, queries, tile, keys, lifts, scale, wave);
-      }
-      raise_maxima<kMultiplying>(w, largest, board.statistics, wave, 0);
-      weigh<kMultiplying>(scores, scale, offset_from<kMultiplying>(w.max), w.sum, w.exact,
-                          board.weights, wave, 0);
-      publish_to_matrix_unit();
-      group_barrier<kMultiplying>();
-    }
+    weigh_or_raise<kMultiplying>(w, scores, largest, scale, first, board.weights, board.statistics,
+                                 board.flags[0], wave, [&](bool nan) MLA_LAMBDA {
+                                   if (!any_wave<kMultiplying>(nan, board.flags[1])) return;
+                                   clear_nan<kMultiplying>(tile, wave);
+                                   publish_to_matrix_unit();
+                                   group_barrier<kMultiplying>();
+                                   score_tile<kMultiplying>(scores, largest, queries, tile, keys,
+                                                            lifts, scale, wave);
+                                 });
+    first = false;
     begin_accumulate<kMultiplying>(w.out, tile, board.weights, wave);
     finish<kMultiplying>(w.out);
     tile_barrier<c>();
@@ -175,30 +184,31 @@ MLA_DEVICE void decode_by_roles(const DecodeArgs& args) {
   const Dim3 group = workgroup_id();
   const int token = static_cast<int>(group.x), split = static_cast<int>(group.z), wave = wave_id();
   const int head0 = static_cast<int>(group.y) * c.block_h;
-  // First of all, as everything waits for it.
-  const SplitTiles tiles_of = open_split<c>(args, token, split);
   const int splits = total_splits({args.split_main, args.split_extra, args.split_map},
                                   args.extra.indptr != nullptr);
-  const LdsPtr queries = lds_region<lds_bytes(c)>(), raw = queries + query_bytes(c),
-               tiles = raw + raw_bytes(c);
-  const RoleBoard<c> board = role_board<c>(tiles + tiles_bytes(c));
+  const LdsPtr queries = lds_region<lds_bytes(c)>(), tiles = queries + query_bytes(c),
+               exchange = tiles + tiles_bytes(c), raw = exchange + exchange_bytes(c);
+  const RoleBoard<c> board = role_board<c>(exchange);
   constexpr bool kBulk = c.load_path == LoadPath::bulk;
   constexpr int kWorking = kMultipliers + of_fillers(c).waves;
   if constexpr (kBulk) {
-    if (wave == kWorking) open_buffers<of_fillers(c)>(raw, sets_in_flight(c) * of_fillers(c).waves);
-    barrier();
+    if (wave >= kWorking) {
+      open_buffers<c>(raw, wave - kWorking);
+      const SplitTiles tiles_of = open_split<c>(args, token, split);
+      share_registers<c, Role::fetching>();
+      fetch_tiles<c>(tiles_of, raw, wave - kWorking);
+      return;
+    }
+    await_buffers<c>();
   }
-  if (wave >= kWorking) {
-    share_registers<c, Role::fetching>();
-    if constexpr (kBulk) fetch_tiles<c>(tiles_of, raw, wave - kWorking);
-    return;
-  }
+  // First of all, as everything waits for it.
+  const SplitTiles tiles_of = open_split<c>(args, token, split);
   if (wave >= kMultipliers) {
     share_registers<c, Role::filling>();
     if constexpr (kBulk) {
       fill_from_buffers<c>(tiles_of, raw, tiles, board, wave - kMultipliers);
     } else {
-      fill_tiles<c>(args, token, split, raw, tiles, board, wave - kMultipliers);
+      fill_tiles<c>(tiles_of, raw, tiles, board, wave - kMultipliers);
     }
     return;
   }

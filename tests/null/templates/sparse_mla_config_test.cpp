@@ -71,7 +71,9 @@ TEST(Config, TakesSixteenWavesWhereFourFetchRows) {
   EXPECT_TRUE(valid(config));
   EXPECT_EQ(of_fillers(config).waves, 8);
   EXPECT_EQ(gathered_rows(of_fillers(config)), 8) << "two fillers a strip, half of its rows each";
-  EXPECT_EQ(raw_bytes(config) % 1024, 0) << "tiles lie behind it";
+  EXPECT_EQ((query_bytes(config) + tiles_bytes(config) + exchange_bytes(config)) % 128, 0)
+      << "rows lie behind it";
+  EXPECT_EQ(row_buffer_bytes(of_fillers(config)) % 128, 0);
   EXPECT_GE(raw_bytes(config), config.block_k * (kRowBytes + kScaleBytes));
   config.waves = 12;
   EXPECT_FALSE(valid(config));
@@ -90,6 +92,9 @@ TEST(Config, LetsGroupsOfScorersTakeTurns) {
   EXPECT_EQ(of_fillers(config).waves, kScorers);
   EXPECT_EQ(gathered_rows(of_fillers(config)), 16) << "a scorer has a whole strip";
   EXPECT_EQ(sets_in_flight(config), kScorerGroups) << "each group has buffers of its own";
+  config.lds_layout = LdsLayout::swizzled;
+  EXPECT_LE(lds_bytes(config), 227 * 1024) << "what a block of Hopper's can have";
+  EXPECT_EQ((query_bytes(config) + tiles_bytes(config) + exchange_bytes(config)) % 128, 0);
   const auto with = [&](auto change) {
     Config other = config;
     change(other);
