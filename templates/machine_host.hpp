@@ -41,6 +41,8 @@ MLA_DEVICE const Args& reload(const Args& args) {
 }
 
 MLA_DEVICE float read_uniform(const float* p) { return *p; }
+// Has a number brought near that is going to be read, if it is there at all.
+MLA_DEVICE void will_read(const float*) {}
 
 template <int kBytes>
 MLA_DEVICE LdsPtr lds_region() {

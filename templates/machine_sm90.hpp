@@ -257,6 +257,10 @@ MLA_DEVICE uint4 read_transposed(LdsPtr row) {
   return v;
 }
 
+// Has a number brought near that is going to be read, if it is there at all.
+MLA_DEVICE void will_read(const float* p) {
+  if (p != nullptr) asm volatile("prefetch.global.L2 [%0];" ::"l"(p));
+}
 // A number that every lane reads, and that no kernel running now writes.
 MLA_DEVICE float read_uniform(const float* p) { return __ldg(p); }
 

@@ -28,6 +28,42 @@ MLA_DEVICE float4 read_of_peer(LdsPtr p, int peer) {
                : "memory");
   return v;
 }
+// What write_statistics() and write_panel() left in another workgroup's LDS; the panel is added,
+// times a factor a head.
+template <int M>
+MLA_DEVICE void read_statistics_of_peer(LdsPtr p, int peer, PerHead<M>& max, PerHead<M>& sum,
+                                        PerHead<M>& exact) {
+  LdsPtr theirs;
+  asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(theirs) : "r"(p), "r"(peer));
+  const auto number = [&](int i, int n) MLA_LAMBDA {
+    float x;
+    asm volatile("ld.shared::cluster.f32 %0, [%1];"
+                 : "=f"(x)
+                 : "r"(theirs + static_cast<unsigned>(12 * head_of<M>(i) + 4 * n))
+                 : "memory");
+    return x;
+  };
+  MLA_UNROLL for (int i = 0; i < 2; ++i) {
+    max.v[i] = number(i, 0);
+    sum.v[i] = number(i, 1);
+    exact.v[i] = number(i, 2);
+  }
+}
+constexpr int kSharedPanel = 8 * kLanes * 16;  // bytes
+template <int M>
+MLA_DEVICE void add_panel_of_peer(LdsPtr p, int peer, OutputPanel<M>& o, const PerHead<M>& factor) {
+  float4 theirs[8];
+  MLA_UNROLL for (int n = 0; n < 8; ++n) theirs[n] =
+      read_of_peer(p + static_cast<unsigned>((n * kLanes + lane_id()) * 16), peer);
+  MLA_UNROLL for (int n = 0; n < 8; ++n) {
+    float(&t)[4] = o.tiles[n];
+    t[0] = fmaf(theirs[n].x, factor.v[0], t[0]);
+    t[1] = fmaf(theirs[n].y, factor.v[0], t[1]);
+    t[2] = fmaf(theirs[n].z, factor.v[1], t[2]);
+    t[3] = fmaf(theirs[n].w, factor.v[1], t[3]);
+  }
+}
+
 // Of a head, lane p has what workgroup p of the cluster knows, as share_statistics() left it.
 template <Config c>
 MLA_DEVICE float4 read_statistics_of_peers(LdsPtr statistics) {

@@ -6,6 +6,9 @@
 // a wave holds is little beside its output, so that there may be many heads.
 
 #include "sparse_mla_scores.hpp"
+#ifdef MLA_HAS_CLUSTERS
+#include "sparse_mla_blocks_cluster.hpp"
+#endif
 
 namespace mla {
 
@@ -209,13 +212,22 @@ MLA_DEVICE void decode_by_blocks(const DecodeArgs& args) {
       share_queries<c>(static_cast<const unsigned char*>(args.q) +
                            2 * (token * args.q_token_stride + group_head0 * args.q_head_stride),
                        args.q_head_stride, args.heads - group_head0, lds, wave);
+  if (wave == 0) will_read(args.sink);
   attend_by_blocks<c>(a, pipeline, walk, args.scale * kLog2E * shrunk, lds, tiles, board, wave);
   sum_teams<c>(a, board.statistics, wave);
   MLA_UNROLL for (int i = 0; i < PerHead<c.mfma>::kCount; ++i) a.offset[0].v[i] =
       or_zero(a.max[0].v[i]);
   const int first_head = wave % (c.waves / kTeams) * c.mfma, team = wave / (c.waves / kTeams);
-  write_result<c>(reload(args), a, token, group_head0 + first_head, split, splits, wave, team == 0,
-                  team * panels(c), has_tiles);
+  const int rank = split % c.cluster;
+#ifdef MLA_HAS_CLUSTERS
+  if constexpr (c.cluster > 1) merge_panels<c>(a, lds, board.weights, rank, wave);
+#endif
+  write_result<c>(reload(args), a, token, group_head0 + first_head, split / c.cluster,
+                  splits / c.cluster, rank, team == 0 && rank == 0, team * panels(c),
+                  has_tiles || c.cluster > 1);
+#ifdef MLA_HAS_CLUSTERS
+  if constexpr (c.cluster > 1) cluster_barrier();  // nobody leaves whose LDS is being read
+#endif
 }
 
 }  // namespace mla

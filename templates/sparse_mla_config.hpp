@@ -274,7 +274,8 @@ MLA_HOST_DEVICE constexpr bool valid(const Config& c) {
   if (c.dequantise == Dequantise::at_use && c.wave_split != WaveSplit::keys) return false;
   if (c.load_path == LoadPath::registers && c.load_width == 4) return false;
   if (c.load_path == LoadPath::bulk && !has_roles(c)) return false;
-  if (c.cluster > 1 && (!weighs_by_key(c) || c.block_h > 32)) return false;
+  const bool in_panels = c.wave_split == WaveSplit::blocks && panels(c) % c.cluster == 0;
+  if (c.cluster > 1 && !in_panels && (!weighs_by_key(c) || c.block_h > 32)) return false;
   // Deeper needs more registers, or scalar registers for addresses, than a wave has.
   if (c.prefetch == 3 && (c.load_path == LoadPath::direct || c.dequantise == Dequantise::at_use)) {
     return false;

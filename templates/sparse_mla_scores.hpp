@@ -266,11 +266,13 @@ MLA_DEVICE void merge_waves(Attention<c>& a, LdsPtr region, int wave) {
 }
 
 // Applies the sink and writes out and LSE, or with several splits the partial result. `speaks`: no
-// other wave has these statistics to write. `first_panel` is the first of a.out.
+// other wave has these statistics to write. `first_panel` is the first of a.out. `writer`: the
+// number of this wave, or of its workgroup, among those that have the panels between them.
 template <Config c>
 MLA_DEVICE void write_result(const DecodeArgs& args, const Attention<c>& a, int token, int head0,
-                             int split, int splits, int wave, bool speaks, int first_panel,
+                             int split, int splits, int writer, bool speaks, int first_panel,
                              bool has_tiles) {
+  constexpr int kWriters = c.wave_split == WaveSplit::keys ? c.waves : c.cluster;
   using A = Attention<c>;
   using H = PerHead<c.mfma>;
   MLA_UNROLL for (int h = 0; h < A::kHeadTiles; ++h) {
@@ -302,7 +304,7 @@ MLA_DEVICE void write_result(const DecodeArgs& args, const Attention<c>& a, int 
     }
     if (splits > 1 && !has_tiles) continue;  // the reduce reads no row of a split whose sum is 0
     MLA_UNROLL for (int panel = 0; panel < A::kPanels; ++panel) {
-      if (c.wave_split == WaveSplit::keys && panel % c.waves != wave) continue;
+      if (kWriters > 1 && panel % kWriters != writer) continue;
       const int column0 = (first_panel + panel) * panel_columns(c);
       if (splits == 1) {
         write_output<c>(args.out, token * args.out_token_stride + first * args.out_head_stride,

@@ -34,6 +34,7 @@ constexpr void score_in_turn(Config& c) {
 struct Variant {
   const char* name;
   Config config;
+  ReduceConfig reduce = {4, 2};
 };
 const Variant kVariants[] = {
     {"Columns", test::with([](Config& c) { c.query_in = QueryIn::lds; })},
@@ -97,8 +98,12 @@ const Variant kVariants[] = {
        c.stages = 2;
        c.cluster = 16;
      })},
-    {"WeightsInClusters", with([](Config& c) { c.cluster = 4; })},
-    {"Scorers", with([](Config& c) { score_in_turn(c); })},
+    {"WeightsInClusters", with([](Config& c) { c.cluster = 4; }), {1, 4}},
+    {"Scorers", with([](Config& c) { score_in_turn(c); }), {1, 4}},
+    {"ScorersInPairs", with([](Config& c) {
+       score_in_turn(c);
+       c.cluster = 2;
+     })},
     {"ScorersEightHeadsInClusters", with([](Config& c) {
        score_in_turn(c);
        c.block_h = 8;
@@ -110,6 +115,21 @@ const Variant kVariants[] = {
        c.block_h = 64;
        c.waves = 8;
        c.waves_per_eu = 2;
+     })},
+    {"BlocksInPairs", with([](Config& c) {
+       c.wave_split = WaveSplit::blocks;
+       c.block_h = 64;
+       c.waves = 8;
+       c.waves_per_eu = 2;
+       c.cluster = 2;
+     })},
+    {"BlocksTwoStagesInClusters", with([](Config& c) {
+       c.wave_split = WaveSplit::blocks;
+       c.block_h = 64;
+       c.waves = 8;
+       c.waves_per_eu = 2;
+       c.stages = 2;
+       c.cluster = 4;
      })},
     {"BlocksTwoStages", with([](Config& c) {
        c.wave_split = WaveSplit::blocks;
@@ -132,10 +152,10 @@ class SparseMlaDecodeOnGpu : public ::testing::TestWithParam<Variant> {
     const CompileResult decode = compile_to_test(*found_, decode_source(GetParam().config));
     ASSERT_EQ(decode.verdict, Verdict::ok) << decode.log;
     decode_ = decode.code;
-    reduce_ = compile_to_test(*found_, reduce_source({4, 2})).code;
+    reduce_ = compile_to_test(*found_, reduce_source(GetParam().reduce)).code;
   }
   RunResult run(const ProblemData& data, Splits splits) {
-    return runner_->run(decode_, reduce_, {GetParam().config, splits, {4, 2}}, data, 30);
+    return runner_->run(decode_, reduce_, {GetParam().config, splits, GetParam().reduce}, data, 30);
   }
   // As many clusters as there were to be splits.
   static Splits whole_clusters(const Splits& splits) {

@@ -128,6 +128,20 @@ TEST(Config, ClustersWholeSplitsOfFewHeads) {
   EXPECT_FALSE(valid(config)) << "columns are not laid out for it";
 }
 
+TEST(Config, ClustersBlocksByWholePanels) {
+  Config config = kGood;
+  config.wave_split = WaveSplit::blocks;
+  config.query_in = QueryIn::lds;
+  config.block_h = 64;
+  config.waves = 8;
+  for (const int cluster : {1, 2, 4}) {
+    config.cluster = cluster;
+    EXPECT_TRUE(valid(config)) << cluster;
+  }
+  config.cluster = 8;
+  EXPECT_FALSE(valid(config)) << "a team has four panels";
+}
+
 TEST(Splits, JointScopesShareTheExtraScopesWorkgroups) {
   EXPECT_EQ(total_splits({0, 8, SplitMap::contiguous}, true), 8);
   EXPECT_EQ(total_splits({0, 8, SplitMap::contiguous}, false), 8);
