@@ -311,6 +311,9 @@ template <int kColumns>
 MLA_DEVICE void clear(RowPart<kColumns>& row) {
   MLA_UNROLL for (float& x : row.v) x = 0;
 }
+// Quarters of rows, one of each split, that a wave of sparse_mla_reduce has on their way at once.
+// Of splits that are not there it takes as many instructions as of those that are.
+constexpr int kQuarterRowsAtOnce = 4;
 template <int kColumns>
 MLA_DEVICE void load(RowPart<kColumns>& row, const float* from) {
   constexpr int kMine = RowPart<kColumns>::kMine, kVector = kMine < 4 ? kMine : 4;

@@ -179,6 +179,8 @@ template <int kColumns>
 MLA_DEVICE void clear(RowPart<kColumns>& row) {
   for (float& x : row.v) x = 0;
 }
+// Quarters of rows, one of each split, that a wave of sparse_mla_reduce has on their way at once.
+constexpr int kQuarterRowsAtOnce = 4;
 template <int kColumns>
 MLA_DEVICE void load(RowPart<kColumns>& row, const float* from) {
   for (int i = 0; i < kColumns; ++i) row.v[i] = from[i];

@@ -262,6 +262,8 @@ template <int kColumns>
 MLA_DEVICE void clear(RowPart<kColumns>& row) {
   MLA_UNROLL for (float4& x : row.v) x = float4{0, 0, 0, 0};
 }
+// Quarters of rows, one of each split, that a wave of sparse_mla_reduce has on their way at once.
+constexpr int kQuarterRowsAtOnce = 8;
 template <int kColumns>
 MLA_DEVICE void load(RowPart<kColumns>& row, const float* from) {
   MLA_UNROLL for (int i = 0; i < kColumns / kLanes / 4; ++i) row.v[i] =

@@ -23,7 +23,7 @@ MLA_DEVICE void sparse_mla_reduce(const ReduceArgs& args) {
   constexpr int kShare = c.waves > c.block_h ? c.waves / c.block_h : 1;  // waves on one row
   constexpr int kRows = c.waves > c.block_h ? 1 : c.block_h / c.waves;   // rows of one wave
   // Splits that are read at once, so that loads do not wait for each other.
-  constexpr int kAtOnce = kShare >= 4 ? 8 : 4;
+  constexpr int kAtOnce = kShare >= 4 ? kQuarterRowsAtOnce : 4;
   await_kernel_before();
   const Dim3 group = workgroup_id();
   const int token = static_cast<int>(group.x), wave = wave_id(), part = wave % kShare;
