@@ -31,12 +31,25 @@ constexpr void score_in_turn(Config& c) {
   c.load_path = LoadPath::bulk;
 }
 
+constexpr void multiply_in_blocks(Config& c) {
+  c.wave_split = WaveSplit::blocks;
+  c.block_h = 64;
+  c.waves = 8;
+  c.waves_per_eu = 2;
+}
+constexpr void share_roles(Config& c, int waves) {
+  c.wave_split = WaveSplit::roles;
+  c.waves = waves;
+  c.waves_per_eu = waves / 4;
+  c.stages = 2;
+}
+
 struct Variant {
   const char* name;
   Config config;
   ReduceConfig reduce = {4, 2};
 };
-const Variant kVariants[] = {
+constexpr Variant kVariants[] = {
     {"Columns", test::with([](Config& c) { c.query_in = QueryIn::lds; })},
     {"Weights", kWeights},
     {"WeightsEightHeadsDirect", with([](Config& c) {
@@ -51,51 +64,31 @@ const Variant kVariants[] = {
        c.unroll = 1;
        c.rescale_threshold = -1;
      })},
-    {"Roles", with([](Config& c) {
-       c.wave_split = WaveSplit::roles;
-       c.waves = 8;
-       c.waves_per_eu = 2;
-       c.stages = 2;
-     })},
+    {"Roles", with([](Config& c) { share_roles(c, 8); })},
     {"RolesEightHeadsTwoFillersAStrip", with([](Config& c) {
-       c.wave_split = WaveSplit::roles;
+       share_roles(c, 12);
        c.block_h = 8;
-       c.waves = 12;
-       c.waves_per_eu = 3;
-       c.stages = 2;
        c.prefetch = 3;
      })},
     {"RolesManyHeadsDirect", with([](Config& c) {
-       c.wave_split = WaveSplit::roles;
+       share_roles(c, 8);
        c.block_h = 32;
-       c.waves = 8;
-       c.waves_per_eu = 2;
-       c.stages = 2;
        c.load_path = LoadPath::direct;
      })},
     {"RolesFetching", with([](Config& c) {
-       c.wave_split = WaveSplit::roles;
-       c.waves = 16;
-       c.waves_per_eu = 4;
-       c.stages = 2;
+       share_roles(c, 16);
        c.prefetch = 3;
        c.load_path = LoadPath::bulk;
      })},
     {"RolesFetchingManyHeadsInClusters", with([](Config& c) {
-       c.wave_split = WaveSplit::roles;
+       share_roles(c, 16);
        c.block_h = 32;
-       c.waves = 16;
-       c.waves_per_eu = 4;
-       c.stages = 2;
        c.load_path = LoadPath::bulk;
        c.cluster = 2;
      })},
     {"RolesEightHeadsInClusters", with([](Config& c) {
-       c.wave_split = WaveSplit::roles;
+       share_roles(c, 12);
        c.block_h = 8;
-       c.waves = 12;
-       c.waves_per_eu = 3;
-       c.stages = 2;
        c.cluster = 16;
      })},
     {"WeightsInClusters", with([](Config& c) { c.cluster = 4; }), {1, 4}},
@@ -110,36 +103,26 @@ const Variant kVariants[] = {
        c.rescale_threshold = 1;
        c.cluster = 10;
      })},
-    {"Blocks", with([](Config& c) {
-       c.wave_split = WaveSplit::blocks;
-       c.block_h = 64;
-       c.waves = 8;
-       c.waves_per_eu = 2;
-     })},
+    {"Blocks", with([](Config& c) { multiply_in_blocks(c); })},
     {"BlocksInPairs", with([](Config& c) {
-       c.wave_split = WaveSplit::blocks;
-       c.block_h = 64;
-       c.waves = 8;
-       c.waves_per_eu = 2;
+       multiply_in_blocks(c);
        c.cluster = 2;
      })},
     {"BlocksTwoStagesInClusters", with([](Config& c) {
-       c.wave_split = WaveSplit::blocks;
-       c.block_h = 64;
-       c.waves = 8;
-       c.waves_per_eu = 2;
+       multiply_in_blocks(c);
        c.stages = 2;
        c.cluster = 4;
      })},
     {"BlocksTwoStages", with([](Config& c) {
-       c.wave_split = WaveSplit::blocks;
-       c.block_h = 64;
-       c.waves = 8;
-       c.waves_per_eu = 2;
+       multiply_in_blocks(c);
        c.stages = 2;
        c.rescale_threshold = -1;
      })},
 };
+
+static_assert(std::ranges::all_of(kVariants, [](const Variant& v) {
+  return valid(v.config) && valid(v.reduce);
+}));
 
 class SparseMlaDecodeOnGpu : public ::testing::TestWithParam<Variant> {
  protected:
