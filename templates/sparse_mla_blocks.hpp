@@ -5,6 +5,7 @@
 // half of the columns with the weights of all keys; within a team each wave has its own heads. What
 // a wave holds is little beside its output, so that there may be many heads.
 
+#include "sparse_mla_queries.hpp"
 #include "sparse_mla_scores.hpp"
 #ifdef MLA_HAS_CLUSTERS
 #include "sparse_mla_blocks_cluster.hpp"
@@ -208,12 +209,9 @@ MLA_DEVICE void decode_by_blocks(const DecodeArgs& args) {
     a.sum[0].v[i] = a.exact[0].v[i] = 0;
   }
   MLA_UNROLL for (auto& panel : a.out[0]) clear(panel);
-  const float shrunk =
-      share_queries<c>(static_cast<const unsigned char*>(args.q) +
-                           2 * (token * args.q_token_stride + group_head0 * args.q_head_stride),
-                       args.q_head_stride, args.heads - group_head0, lds, wave);
+  const float scale = bring_queries<c>(args, token, group_head0, lds, wave);
   if (wave == 0) will_read(args.sink);
-  attend_by_blocks<c>(a, pipeline, walk, args.scale * kLog2E * shrunk, lds, tiles, board, wave);
+  attend_by_blocks<c>(a, pipeline, walk, scale, lds, tiles, board, wave);
   sum_teams<c>(a, board.statistics, wave);
   MLA_UNROLL for (int i = 0; i < PerHead<c.mfma>::kCount; ++i) a.offset[0].v[i] =
       or_zero(a.max[0].v[i]);

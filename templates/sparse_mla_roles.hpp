@@ -216,11 +216,8 @@ MLA_DEVICE void decode_by_roles(const DecodeArgs& args) {
   const TileWalk walk = tiles_of.walk;
   Weighing<kMultiplying> w;
   clear<kMultiplying>(w);
-  const float shrunk = share_queries<kMultiplying>(
-      static_cast<const unsigned char*>(args.q) +
-          2 * (token * args.q_token_stride + head0 * args.q_head_stride),
-      args.q_head_stride, args.heads - head0, queries, wave);
-  multiply_tiles<c>(w, walk, args.scale * kLog2E * shrunk, queries, tiles, board, wave);
+  const float scale = bring_queries<kMultiplying>(args, token, head0, queries, wave);
+  multiply_tiles<c>(w, walk, scale, queries, tiles, board, wave);
   const AllHeads<kMultiplying> sinks = read_sinks<kMultiplying>(reload(args), head0);
   const Sums<kMultiplying> sums = sum_waves<kMultiplying>(w, board.statistics, wave);
   write_weighed<kMultiplying>(reload(args), w, sums, sinks, token, head0, split, splits, wave,

@@ -131,14 +131,11 @@ MLA_DEVICE void decode_by_scorers(const DecodeArgs& args) {
   share_registers<c, Role::multiplying>();
   Weighing<kMultiplying> w;
   clear<kMultiplying>(w);
-  const float shrunk = share_queries<kMultiplying>(
-      static_cast<const unsigned char*>(args.q) +
-          2 * (token * args.q_token_stride + head0 * args.q_head_stride),
-      args.q_head_stride, args.heads - head0, queries, wave);
+  const float scale = bring_queries<kMultiplying>(args, token, head0, queries, wave);
   tell(Meeting::queries, 0);
   const AllHeads<kMultiplying> sinks = read_sinks<kMultiplying>(args, head0);
   const TileWalk walk = open_split<c>(args, token, split).walk;
-  multiply_scored<c>(w, walk, args.scale * kLog2E * shrunk, tiles, board, wave);
+  multiply_scored<c>(w, walk, scale, tiles, board, wave);
   const Sums<kMultiplying> sums = sum_waves<kMultiplying>(w, board.statistics, wave);
   write_weighed<kMultiplying>(reload(args), w, sums, sinks, token, head0, split, splits, wave,
                               walk.next < walk.end, tiles, board.weights[0]);

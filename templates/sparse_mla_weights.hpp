@@ -6,6 +6,7 @@
 // from LDS, which suits a matrix unit that takes operands from there.
 
 #include "sparse_mla_pipeline.hpp"
+#include "sparse_mla_queries.hpp"
 #ifdef MLA_HAS_CLUSTERS
 #include "sparse_mla_cluster.hpp"
 #endif
@@ -308,12 +309,9 @@ MLA_DEVICE void decode_by_weights(const DecodeArgs& args) {
 
   Weighing<c> w;
   clear<c>(w);
-  const float shrunk =
-      share_queries<c>(static_cast<const unsigned char*>(args.q) +
-                           2 * (token * args.q_token_stride + head0 * args.q_head_stride),
-                       args.q_head_stride, args.heads - head0, lds, wave);
+  const float scale = bring_queries<c>(args, token, head0, lds, wave);
 
-  attend_by_weights<c>(w, pipeline, walk, args.scale * kLog2E * shrunk, lds, tiles, exchange, wave);
+  attend_by_weights<c>(w, pipeline, walk, scale, lds, tiles, exchange, wave);
   const AllHeads<c> sinks = read_sinks<c>(reload(args), head0);
   const Sums<c> sums = sum_waves<c>(w, exchange + weights_bytes(c), wave);
   write_weighed<c>(reload(args), w, sums, sinks, token, head0, split, splits, wave, has_tiles,
