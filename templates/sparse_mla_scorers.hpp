@@ -12,14 +12,14 @@
 
 namespace mla {
 
-// Where the workgroup keeps what it exchanges.
+// Where the workgroup keeps what it exchanges. A group's stage has the group's number.
 template <Config c>
 struct ScorerBoard {
-  LdsPtr weights[kScorerGroups];  // scores, then weights
-  LdsPtr statistics;              // of each multiplier
-  LdsPtr flags;                   // of each multiplier
-  LdsPtr keys[kScorerGroups];     // of each strip, which of its keys are there
-  LdsPtr lifts[kScorerGroups];    // of each key, by how much it was shrunk
+  LdsPtr weights[c.stages];  // scores, then weights
+  LdsPtr statistics;         // of each multiplier
+  LdsPtr flags;              // of each multiplier
+  LdsPtr keys[c.stages];     // of each strip, which of its keys are there
+  LdsPtr lifts[c.stages];    // of each key, by how much it was shrunk
 };
 template <Config c>
 MLA_DEVICE ScorerBoard<c> scorer_board(LdsPtr exchange) {
@@ -35,10 +35,6 @@ MLA_DEVICE ScorerBoard<c> scorer_board(LdsPtr exchange) {
   }
   return b;
 }
-MLA_DEVICE LdsPtr of_group(const LdsPtr (&all)[kScorerGroups], int group) {
-  return group == 0 ? all[0] : all[1];
-}
-
 MLA_DEVICE int tiles_in(const TileWalk& walk) {
   return (walk.end - walk.next + walk.step - 1) / walk.step;
 }
@@ -49,8 +45,9 @@ MLA_DEVICE void score_tiles(const SplitTiles& s, LdsPtr queries, LdsPtr raw, Lds
                             const ScorerBoard<c>& board, int wave) {
   constexpr Config kScoring = of_fillers(c);
   const int group = wave / kScorers, strip = wave % kScorers;
-  const LdsPtr tile = tiles + group * tile_bytes(c), scores = of_group(board.weights, group),
-               keys = of_group(board.keys, group) + 4 * strip, lifts = of_group(board.lifts, group);
+  const LdsPtr tile = tiles + group * tile_bytes(c), scores = of_stage<c>(board.weights, group),
+               keys = of_stage<c>(board.keys, group) + 4 * strip,
+               lifts = of_stage<c>(board.lifts, group);
   const int count = tiles_in(s.walk);
   meet(Meeting::queries, 0);
   for (int n = group; n < count; n += kScorerGroups) {
@@ -64,11 +61,11 @@ MLA_DEVICE void score_tiles(const SplitTiles& s, LdsPtr queries, LdsPtr raw, Lds
     score_strip<kScoring>(rows, queries, tile, strip, 0, scored, [&]() MLA_LAMBDA {
       if (!kept) leave_buffer<kScoring>(raw, n, strip);
     });
-    if (kept) leave_buffer<kScoring>(raw, n, strip);
     leave_scores<kScoring>(scores, strip, scored);
     leave_lifts<kScoring>(lifts, strip, scored.lift);
     write_mask(keys, rows.keys);
     publish_to_matrix_unit();
+    if (kept) leave_buffer<kScoring>(raw, n, strip);
     tell(Meeting::scored, group);
   }
 }
@@ -82,13 +79,13 @@ MLA_DEVICE void multiply_scored(Weighing<of_multipliers(c)>& w, const TileWalk& 
   const int count = tiles_in(walk);
   for (int n = 0; n < count; ++n) {
     const int group = n % kScorerGroups;
-    const LdsPtr weights = of_group(board.weights, group);
+    const LdsPtr weights = of_stage<c>(board.weights, group);
     meet(Meeting::scored, group);
     OwnScores<kMultiplying> scores;
     take_scores<kMultiplying>(weights, wave, scores);
-    take_lifts<kMultiplying>(of_group(board.lifts, group), wave, scores);
+    take_lifts<kMultiplying>(of_stage<c>(board.lifts, group), wave, scores);
     lift<kMultiplying>(scores, scale);
-    mask<kMultiplying>(scores, read_mask(of_group(board.keys, group) + 4 * wave));
+    mask<kMultiplying>(scores, read_mask(of_stage<c>(board.keys, group) + 4 * wave));
     Own largest;
     MLA_UNROLL for (float& x : largest.v) x = -infinity();
     raise_to_max<kMultiplying>(largest, scores);
