@@ -91,6 +91,15 @@ MLA_DEVICE void fill_from_buffers(SplitTiles s, LdsPtr raw, LdsPtr tiles, const 
   tile_barrier<c>();
 }
 
+// The largest scores of each head, in base 2, of those that this lane has.
+template <Config c>
+MLA_DEVICE OwnHeads<c> largest_of(const OwnScores<c>& scores, float scale) {
+  OwnHeads<c> largest;
+  MLA_UNROLL for (float& x : largest.v) x = -infinity();
+  raise_to_max<c>(largest, scores);
+  MLA_UNROLL for (float& x : largest.v) x *= scale;
+  return largest;
+}
 // Scores of the wave's strip, and their largest of each head.
 template <Config c>
 MLA_DEVICE void score_tile(OwnScores<c>& scores, OwnHeads<c>& largest, LdsPtr queries, LdsPtr tile,
@@ -104,9 +113,7 @@ MLA_DEVICE void score_tile(OwnScores<c>& scores, OwnHeads<c>& largest, LdsPtr qu
   receive_scores<c>(tile, scored, scores, wave, 0);  // nobody shares the strip
   lift<c>(scores, scale);
   mask<c>(scores, there);
-  MLA_UNROLL for (float& x : largest.v) x = -infinity();
-  raise_to_max<c>(largest, scores);
-  MLA_UNROLL for (float& x : largest.v) x *= scale;
+  largest = largest_of<c>(scores, scale);
 }
 template <Config c>
 MLA_DEVICE OwnHeads<c> offset_from(const AllHeads<c>& max) {

@@ -75,7 +75,6 @@ template <Config c>
 MLA_DEVICE void multiply_scored(Weighing<of_multipliers(c)>& w, const TileWalk& walk, float scale,
                                 LdsPtr tiles, const ScorerBoard<c>& board, int wave) {
   constexpr Config kMultiplying = of_multipliers(c);
-  using Own = OwnHeads<kMultiplying>;
   const int count = tiles_in(walk);
   for (int n = 0; n < count; ++n) {
     const int group = n % kScorerGroups;
@@ -86,10 +85,7 @@ MLA_DEVICE void multiply_scored(Weighing<of_multipliers(c)>& w, const TileWalk& 
     take_lifts<kMultiplying>(of_stage<c>(board.lifts, group), wave, scores);
     lift<kMultiplying>(scores, scale);
     mask<kMultiplying>(scores, read_mask(of_stage<c>(board.keys, group) + 4 * wave));
-    Own largest;
-    MLA_UNROLL for (float& x : largest.v) x = -infinity();
-    raise_to_max<kMultiplying>(largest, scores);
-    MLA_UNROLL for (float& x : largest.v) x *= scale;
+    auto largest = largest_of<kMultiplying>(scores, scale);
     weigh_or_raise<kMultiplying>(w, scores, largest, scale, n == 0, weights, board.statistics,
                                  board.flags, wave, [](bool) MLA_LAMBDA {});
     begin_accumulate<kMultiplying>(w.out, tiles + group * tile_bytes(c), weights, wave);
