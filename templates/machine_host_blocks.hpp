@@ -27,10 +27,11 @@ MLA_DEVICE void clear_nan(LdsPtr tile, int wave) {
     }
   }
 }
-// Scores of the wave's heads with the keys of its team; elsewhere what was under way is done then.
+// Scores of the wave's heads with the keys of its team. `exchange`: block_weights_bytes(c) by which
+// teams may help each other.
 template <Config c, int kStrips>
 MLA_DEVICE void score_block(ScoreTile<c.mfma> (&s)[kStrips], LdsPtr queries, LdsPtr tile,
-                            int wave) {
+                            LdsPtr /*exchange*/, int wave) {
   constexpr int kTeamWaves = c.waves / kTeams;
   const int head0 = wave % kTeamWaves * c.mfma, key0 = wave / kTeamWaves * kStrips * c.mfma;
   for (int n = 0; n < kStrips; ++n) {
@@ -43,6 +44,15 @@ MLA_DEVICE void score_block(ScoreTile<c.mfma> (&s)[kStrips], LdsPtr queries, Lds
       }
     }
   }
+}
+template <int M>
+MLA_DEVICE bool has_nan(const ScoreTile<M>& s) {
+  for (const auto& key : s.v) {
+    for (const float x : key) {
+      if (x != x) return true;
+    }
+  }
+  return false;
 }
 // What becomes of scores and sums where keys were shrunk, which they are not here.
 template <int M>
@@ -60,10 +70,10 @@ MLA_DEVICE void share_weights(LdsPtr weights, int strip, const WeightTile<c.mfma
       write_as(weights + 2 * ((head0 + h) * c.block_k + strip * c.mfma + r), to_bf16(w.v[r][h]));
   }
 }
-// out += P V for the columns of the wave's team. Elsewhere under way until finish().
+// out += P V for the columns of the wave's team.
 template <Config c, int kPanels>
-MLA_DEVICE void begin_accumulate(OutputPanel<c.mfma> (&out)[kPanels], LdsPtr tile, LdsPtr weights,
-                                 int wave) {
+MLA_DEVICE void accumulate(OutputPanel<c.mfma> (&out)[kPanels], LdsPtr tile, LdsPtr weights,
+                           int wave) {
   constexpr int kTeamWaves = c.waves / kTeams;
   const int head0 = wave % kTeamWaves * c.mfma, panel0 = wave / kTeamWaves * kPanels;
   for (int panel = 0; panel < kPanels; ++panel) {
@@ -78,7 +88,4 @@ MLA_DEVICE void begin_accumulate(OutputPanel<c.mfma> (&out)[kPanels], LdsPtr til
     }
   }
 }
-template <int M, int kPanels>
-MLA_DEVICE void finish(OutputPanel<M> (&)[kPanels]) {}
-
 }  // namespace mla

@@ -76,14 +76,15 @@ MLA_DEVICE RawStrip<c> await_rows(LdsPtr buffers, int tile, int filler, Fp8Forma
   __builtin_memcpy(raw.scales, buffer + kRows * kRowBytes, sizeof raw.scales);
   return raw;
 }
-// Fills a wave's part of a tile from it. Returns which of its strip's keys are there.
+// Fills a wave's part of a tile from it, and says which of its strip's keys are there. Whether any
+// was shrunk, `lifts` then saying each one's.
 template <Config c>
-MLA_DEVICE unsigned fill_from_buffer(LdsPtr to, LdsPtr buffers, int tile, int filler,
-                                     Fp8Format format, LdsPtr lifts) {
+MLA_DEVICE bool fill_from_buffer(LdsPtr to, LdsPtr buffers, int tile, int filler, Fp8Format format,
+                                 LdsPtr lifts, LdsPtr keys) {
   RawStrip<c> raw = await_rows<c>(buffers, tile, filler, format);
   const int strip = filler % strips_per_tile(c), share = filler / strips_per_tile(c);
-  fill_tile<c>(to, raw, strip * c.mfma + share * gathered_rows(c), 0, lifts);
-  return raw.keys;
+  if (share == 0) write_mask(keys + 4 * strip, raw.keys);
+  return fill_tile<c>(to, raw, strip * c.mfma + share * gathered_rows(c), 0, lifts);
 }
 
 // Lets the buffer be used again.

@@ -38,11 +38,11 @@ struct HeadColumns {
 };
 
 MLA_DEVICE void publish_to_matrix_unit() {}
-// Waits for the waves that work together: all of the workgroup's, with roles the multipliers.
+// Waits for the waves that work together: meeting_waves() or all of the workgroup's.
 template <Config c>
 MLA_DEVICE void group_barrier() {
-  if constexpr (has_roles(c)) {
-    mla_host_wave->meet(mla_host_wave, host::kMultipliersPlace, kMultipliers);
+  if constexpr (meeting_waves(c) != 0) {
+    mla_host_wave->meet(mla_host_wave, host::kMultipliersPlace, meeting_waves(c));
   } else {
     barrier();
   }

@@ -21,7 +21,6 @@ struct BlockShape {
   static_assert(c.load_width == 16, "a lane fills whole chunks of 16 bytes: choose load_width 16");
   static_assert(c.lds_layout == LdsLayout::swizzled && c.value_read == ValueRead::transposing,
                 "sm_90 reads swizzled tiles, transposing, with wave_split blocks");
-  static constexpr int kKeys = c.block_k / kTeams;  // that a team scores
 };
 
 // Group `first_group + u` of a strip into the tile from row0 on, columns in their own order.
@@ -81,33 +80,70 @@ MLA_DEVICE void clear_nan(LdsPtr tile, int wave) {
   }
 }
 
-// The scores of the wave's heads with the keys of its team; whatever was under way is done then.
-template <Config c, int kStrips>
-MLA_DEVICE void score_block(ScoreTile<16> (&s)[kStrips], LdsPtr queries, LdsPtr tile, int wave) {
-  constexpr int kKeys = BlockShape<c>::kKeys;
-  static_assert(kStrips * 16 == kKeys);
-  const Operand a = operand_at(queries, 16, 1024, Swizzle::of_128);
-  const Operand b =
-      operand_at(tile + static_cast<unsigned>(wave / 4 * kKeys * 128), 16, 1024, Swizzle::of_128);
-  MLA_UNROLL for (auto& t : s) clear(t);
-  float* d = s[0].v;
+// d (64 x keys) = Q K^T over half of the groups, the last of which is of type kLast.
+template <Config c, MatrixType kLast>
+MLA_DEVICE void multiply_half(float (&d)[c.block_k / 2], const Operand& queries,
+                              const Operand& keys) {
+  constexpr int kHalf = kGroups / kTeams;
+  MLA_UNROLL for (float& x : d) x = 0;
   matrix_fence();
-  MLA_UNROLL for (int g = 0; g < kGroups; ++g) {
+  MLA_UNROLL for (int g = 0; g < kHalf; ++g) {
     MLA_UNROLL for (int i = 0; i < 4; ++i) {
-      const auto rows = descriptor(a, g * c.block_h * 8 + 2 * i),
-                 columns = descriptor(b, g * c.block_k * 8 + 2 * i);
-      if (g == kGroups - 1) {
-        wgmma_lds<kKeys, MatrixType::bf16, false, false>(d, rows, columns);
+      const auto rows = descriptor(queries, g * c.block_h * 8 + 2 * i),
+                 columns = descriptor(keys, g * c.block_k * 8 + 2 * i);
+      if (g == kHalf - 1) {
+        wgmma_lds<c.block_k, kLast, false, false>(d, rows, columns);
       } else {
-        wgmma_lds<kKeys, MatrixType::f16, false, false>(d, rows, columns);
+        wgmma_lds<c.block_k, MatrixType::f16, false, false>(d, rows, columns);
       }
     }
   }
   matrix_commit();
   matrix_wait<0>();
-  MLA_UNROLL for (auto& t : s) {
-    MLA_UNROLL for (float& x : t.v) asm volatile("" : "+f"(x)::"memory");
+  MLA_UNROLL for (float& x : d) asm volatile("" : "+f"(x)::"memory");
+}
+// The scores of the wave's heads with the keys of its team. A team multiplies all keys, but half of
+// their columns: two thirds of what the matrix unit would read for half of the keys, as it reads
+// queries once. What the other team wants of it goes by `exchange`, where the weights will lie.
+template <Config c, int kStrips>
+MLA_DEVICE void score_block(ScoreTile<16> (&s)[kStrips], LdsPtr queries, LdsPtr tile,
+                            LdsPtr exchange, int wave) {
+  constexpr int kMine = kStrips * 8, kTeam = c.waves / kTeams, kHalf = kGroups / kTeams * 128;
+  static_assert(2 * kMine == c.block_k / 2);
+  const int team = wave / kTeam;
+  const Operand rows = operand_at(queries + static_cast<unsigned>(team * kHalf * c.block_h), 16,
+                                  1024, Swizzle::of_128),
+                columns = operand_at(tile + static_cast<unsigned>(team * kHalf * c.block_k), 16,
+                                     1024, Swizzle::of_128);
+  float d[2 * kMine];
+  // Each a whole: the compiler waits for what is under way wherever ways meet.
+  if (team == kTeams - 1) {
+    multiply_half<c, MatrixType::bf16>(d, rows, columns);
+  } else {
+    multiply_half<c, MatrixType::f16>(d, rows, columns);
   }
+  const auto at = [&](int receiver, int n) MLA_LAMBDA {
+    return exchange + static_cast<unsigned>(((receiver * kMine / 4 + n) * kLanes + lane_id()) * 16);
+  };
+  const auto mine = [&](int i) MLA_LAMBDA { return choose_value(team == 0, d[i], d[kMine + i]); };
+  const auto theirs = [&](int i) MLA_LAMBDA { return choose_value(team != 0, d[i], d[kMine + i]); };
+  MLA_UNROLL for (int n = 0; n < kMine / 4; ++n)
+      lds_write(at(wave ^ kTeam, n),
+                float4{theirs(4 * n), theirs(4 * n + 1), theirs(4 * n + 2), theirs(4 * n + 3)});
+  group_barrier<c>();
+  MLA_UNROLL for (int n = 0; n < kMine / 4; ++n) {
+    const float4 other = lds_read<float4>(at(wave, n));
+    float* to = &s[n / 2].v[n % 2 * 4];
+    to[0] = mine(4 * n) + other.x;
+    to[1] = mine(4 * n + 1) + other.y;
+    to[2] = mine(4 * n + 2) + other.z;
+    to[3] = mine(4 * n + 3) + other.w;
+  }
+}
+MLA_DEVICE bool has_nan(const ScoreTile<16>& s) {
+  bool nan = false;
+  MLA_UNROLL for (const float x : s.v) nan |= x != x;
+  return nan;
 }
 // The key of a strip that element i of a ScoreTile belongs to.
 MLA_DEVICE int key_of_score(int i) { return i / 4 * 8 + 2 * lane_part() + i % 2; }
@@ -139,10 +175,9 @@ MLA_DEVICE void share_weights(LdsPtr weights, int strip, const WeightTile<16>& w
   write_matrices(to, {bf16_to_f16(p.x), bf16_to_f16(p.y), bf16_to_f16(p.z), bf16_to_f16(p.w)});
   write_matrices(to + kRopeWeights<c>, p);
 }
-// out += P V for the columns of the wave's team. Under way until finish().
+// out += P V for the columns of the wave's team.
 template <Config c, int kPanels>
-MLA_DEVICE void begin_accumulate(OutputPanel<16> (&out)[kPanels], LdsPtr tile, LdsPtr weights,
-                                 int wave) {
+MLA_DEVICE void accumulate(OutputPanel<16> (&out)[kPanels], LdsPtr tile, LdsPtr weights, int wave) {
   static_assert(kPanels == 4);
   constexpr int kGroup = c.block_k * 128, kSteps = c.block_k / 16;
   const int team = wave / 4;
@@ -167,9 +202,6 @@ MLA_DEVICE void begin_accumulate(OutputPanel<16> (&out)[kPanels], LdsPtr tile, L
                                                     columns(kPanels - 1, step));
   }
   matrix_commit();
-}
-template <int M, int kPanels>
-MLA_DEVICE void finish(OutputPanel<M> (&out)[kPanels]) {
   matrix_wait<0>();
   MLA_UNROLL for (auto& panel : out) {
     MLA_UNROLL for (auto& tile : panel.tiles) {

@@ -137,10 +137,11 @@ MLA_DEVICE RawStrip<c> await_rows(LdsPtr buffers, int tile, int filler, Fp8Forma
   look_at_scales<c>(raw);
   return raw;
 }
-// Fills a wave's part of a tile from it. Returns which of its strip's keys are there.
+// Fills a wave's part of a tile from it, and says which of its strip's keys are there. Whether any
+// was shrunk, `lifts` then saying each one's.
 template <Config c>
-MLA_DEVICE unsigned fill_from_buffer(LdsPtr to, LdsPtr buffers, int tile, int filler,
-                                     Fp8Format format, LdsPtr lifts) {
+MLA_DEVICE bool fill_from_buffer(LdsPtr to, LdsPtr buffers, int tile, int filler, Fp8Format format,
+                                 LdsPtr lifts, LdsPtr keys) {
   const int row0 =
       filler % strips_per_tile(c) * 16 + filler / strips_per_tile(c) * gathered_rows(c);
   RawStrip<c> raw = await_rows<c>(buffers, tile, filler, format);
@@ -154,7 +155,8 @@ MLA_DEVICE unsigned fill_from_buffer(LdsPtr to, LdsPtr buffers, int tile, int fi
         fill_group<c>(to, row0, 0, g, prepare_keys<c>(raw, words[g], 0, g));
   }
   write_lifts<c>(lifts, row0, lift);
-  return raw.keys;
+  if (filler < strips_per_tile(c)) write_mask(keys + static_cast<unsigned>(4 * filler), raw.keys);
+  return lift.both != 0;
 }
 
 // Lets the buffer be used again. What was read from it must have arrived, not only been asked for,

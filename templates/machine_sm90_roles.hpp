@@ -11,17 +11,23 @@ namespace mla {
 // Where multiplying takes more registers than an equal share of all (168 a lane for twelve waves,
 // 128 for sixteen), each group of four waves has as many as what it does takes.
 enum class Role { multiplying, filling, fetching };
+// 0: an equal share.
+MLA_HOST_DEVICE constexpr int registers_of(const Config& c, Role role) {
+  if (role == Role::fetching) return 56;
+  const bool multiplying = role == Role::multiplying;
+  if (c.wave_split == WaveSplit::blocks) return 224;
+  if (c.wave_split == WaveSplit::scorers) return multiplying ? 168 : 144;
+  if (c.waves == 16) return multiplying ? 232 : 112;
+  if (c.waves == 12 && c.block_h == 32) return multiplying ? 232 : 136;
+  return 0;
+}
 template <Config c, Role role>
 MLA_DEVICE void share_registers() {
-  constexpr bool kSixteen = c.waves == 16, kUneven = kSixteen || (c.waves == 12 && c.block_h == 32);
-  if constexpr (c.wave_split == WaveSplit::scorers && role != Role::fetching) {
-    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(role == Role::filling ? 144 : 168));
-  } else if constexpr (kUneven && role == Role::multiplying) {
-    asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
-  } else if constexpr (kUneven && role == Role::filling) {
-    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kSixteen ? 112 : 136));
-  } else if constexpr (kUneven) {
-    asm volatile("setmaxnreg.dec.sync.aligned.u32 56;");
+  constexpr int kRegisters = registers_of(c, role), kEqual = c.waves == 16 ? 128 : 168;
+  if constexpr (kRegisters > kEqual) {
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));
+  } else if constexpr (kRegisters != 0) {
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
   }
 }
 // Where those meet who work on tiles: not the fetchers.

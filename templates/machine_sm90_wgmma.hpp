@@ -17,16 +17,16 @@ MLA_DEVICE void matrix_wait() {
 MLA_DEVICE void publish_to_matrix_unit() {
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
-// With roles the multipliers meet without the others.
+// meeting_waves() meet without the others.
 template <Config c>
 MLA_DEVICE bool any_wave(bool condition, LdsPtr /*flags*/) {
-  if constexpr (has_roles(c)) {
+  if constexpr (meeting_waves(c) != 0) {
     int any;
     asm volatile(
         "{ .reg .pred p, q; setp.ne.b32 p, %1, 0; barrier.cta.red.or.pred q, 1, %2, p; "
         "selp.b32 %0, 1, 0, q; }"
         : "=r"(any)
-        : "r"(static_cast<int>(condition)), "n"(kMultipliers * kLanes)
+        : "r"(static_cast<int>(condition)), "n"(meeting_waves(c) * kLanes)
         : "memory");
     return any != 0;
   }
@@ -34,8 +34,8 @@ MLA_DEVICE bool any_wave(bool condition, LdsPtr /*flags*/) {
 }
 template <Config c>
 MLA_DEVICE void group_barrier() {
-  if constexpr (has_roles(c)) {
-    asm volatile("barrier.cta.sync 1, %0;" ::"n"(kMultipliers * kLanes) : "memory");
+  if constexpr (meeting_waves(c) != 0) {
+    asm volatile("barrier.cta.sync 1, %0;" ::"n"(meeting_waves(c) * kLanes) : "memory");
   } else {
     barrier();
   }

@@ -1,10 +1,12 @@
 #pragma once
 
-// WaveSplit::blocks: the waves fill a tile together, and the matrix unit takes both operands of
-// both products from it. A team, half of the waves, scores half of the tile's keys, then multiplies
-// half of the columns with the weights of all keys; within a team each wave has its own heads. What
-// a wave holds is little beside its output, so that there may be many heads.
+// WaveSplit::blocks: the waves fill a tile together, out of rows that others bring, and the matrix
+// unit takes both operands of both products from it. A team, half of the waves, weighs half of the
+// tile's keys, then multiplies half of the columns with the weights of all keys; within a team each
+// wave has its own heads. What a wave holds is little beside its output, so that there may be many
+// heads.
 
+#include "sparse_mla_fetch.hpp"
 #include "sparse_mla_queries.hpp"
 #include "sparse_mla_scores.hpp"
 #ifdef MLA_HAS_CLUSTERS
@@ -50,7 +52,7 @@ MLA_DEVICE void raise_maxima(Attention<c>& a, PerHead<c.mfma>& largest, LdsPtr s
   constexpr int kBytes = c.mfma * 4 * kStatistics;
   combine_max(largest);
   write_statistics(statistics + wave * kBytes, largest, a.sum[0], a.exact[0]);
-  barrier();
+  group_barrier<c>();
   H theirs, factor, unused[2];
   read_statistics(statistics + counterpart<c>(wave) * kBytes, theirs, unused[0], unused[1]);
   MLA_UNROLL for (int i = 0; i < H::kCount; ++i) {
@@ -63,31 +65,47 @@ MLA_DEVICE void raise_maxima(Attention<c>& a, PerHead<c.mfma>& largest, LdsPtr s
   MLA_UNROLL for (auto& panel : a.out[0]) multiply(panel, factor);
 }
 
-// Scores the wave's heads with the keys of its team, and shares what they weigh. `shrunk`: some key
-// of the tile is. Whether NaN in a key got into the sums of some wave; `sum` and `exact` are the
-// sums without this tile.
+// Scores of the wave's heads with the keys of its team, and the largest of each head, in base 2.
+// `shrunk`: some key of the tile is.
 template <Config c, int kScored>
-MLA_DEVICE bool weigh_tile(Attention<c>& a, PerHead<c.mfma>& sum, PerHead<c.mfma>& exact,
-                           ScoreTile<c.mfma> (&scores)[kScored], float scale, bool shrunk,
+MLA_DEVICE void score_keys(ScoreTile<c.mfma> (&scores)[kScored], PerHead<c.mfma>& largest,
+                           LdsPtr queries, LdsPtr tile, float scale, bool shrunk,
                            const BlockBoard<c>& board, int strip0, int wave) {
-  using H = PerHead<c.mfma>;
-  H largest, offset;
-  bool grew = false;
-  MLA_UNROLL for (int i = 0; i < H::kCount; ++i) largest.v[i] = -infinity();
+  score_block<c>(scores, queries, tile, board.weights, wave);
+  MLA_UNROLL for (float& x : largest.v) x = -infinity();
   MLA_UNROLL for (int n = 0; n < kScored; ++n) {
     if (shrunk) lift_scores(scores[n], board.lifts + (strip0 + n) * c.mfma * 4, scale);
     mask(scores[n], read_mask(board.keys + 4 * (strip0 + n)));
     raise_to_max(largest, scores[n]);
   }
-  MLA_UNROLL for (int i = 0; i < H::kCount; ++i) {
-    largest.v[i] *= scale;
-    grew |= largest.v[i] > a.max[0].v[i] + static_cast<float>(c.rescale_threshold);
-  }
-  if (any_wave<c>(c.rescale_threshold < 0 || grew, board.flags[1]))
+  MLA_UNROLL for (float& x : largest.v) x *= scale;
+}
+
+// Scores a tile's keys and multiplies its values with what they weigh. What a maximum has grown by,
+// and NaN, are asked for at one barrier.
+template <Config c>
+MLA_DEVICE void attend_to_block(Attention<c>& a, LdsPtr queries, LdsPtr tile, float scale,
+                                bool shrunk, const BlockBoard<c>& board, int wave) {
+  using H = PerHead<c.mfma>;
+  constexpr int kScored = strips_per_tile(c) / kTeams;
+  const int strip0 = wave / (c.waves / kTeams) * kScored;
+  ScoreTile<c.mfma> scores[kScored];
+  H largest, offset;
+  score_keys<c>(scores, largest, queries, tile, scale, shrunk, board, strip0, wave);
+  bool grew = c.rescale_threshold < 0, nan = false;
+  MLA_UNROLL for (int i = 0; i < H::kCount; ++i) grew |=
+      largest.v[i] > a.max[0].v[i] + static_cast<float>(c.rescale_threshold);
+  MLA_UNROLL for (const auto& strip : scores) nan |= has_nan(strip);
+  if (any_wave<c>(grew || nan, board.flags[1])) {
+    if (any_wave<c>(nan, board.flags[2])) {
+      clear_nan<c>(tile, wave);
+      publish_to_matrix_unit();
+      group_barrier<c>();
+      score_keys<c>(scores, largest, queries, tile, scale, shrunk, board, strip0, wave);
+    }
     raise_maxima(a, largest, board.statistics, wave);
+  }
   MLA_UNROLL for (int i = 0; i < H::kCount; ++i) offset.v[i] = or_zero(a.max[0].v[i]);
-  sum = a.sum[0];
-  exact = a.exact[0];
   MLA_UNROLL for (int n = 0; n < kScored; ++n) {
     H unlifted_sum = a.sum[0], unlifted_exact = a.exact[0];
     const auto w = weigh(scores[n], scale, offset, a.sum[0], a.exact[0]);
@@ -99,68 +117,33 @@ MLA_DEVICE bool weigh_tile(Attention<c>& a, PerHead<c.mfma>& sum, PerHead<c.mfma
     }
     share_weights<c>(board.weights, strip0 + n, w, wave);
   }
-  bool nan = false;
-  MLA_UNROLL for (const float x : a.sum[0].v) nan |= x != x;
   publish_to_matrix_unit();
-  return any_wave<c>(nan, board.flags[2]);
+  group_barrier<c>();
+  accumulate<c>(a.out[0], tile, board.weights, wave);
 }
 
-// Puts what the wave gathered into the tile, and starts the gathering of the next one. Whether keys
-// were shrunk.
+// Puts the wave's part of tile `n` of the workgroup's into its place, from where others brought the
+// rows. Whether keys were shrunk.
 template <Config c>
-MLA_DEVICE bool fill(Pipeline<c>& pipeline, LdsPtr tile, const BlockBoard<c>& board) {
-  bool shrunk = false;
-  MLA_UNROLL for (int n = 0; n < gathered_strips(c); ++n) {
-    const int strip = pipeline.first_strip + n;
-    RawStrip<c>& raw = pipeline.raw[0][n];
-    fetch<c>(raw);
-    shrunk |= fill_tile<c>(tile, raw, strip * c.mfma, first_group(pipeline), board.lifts);
-    if (first_group(pipeline) == 0) write_mask(board.keys + 4 * strip, raw.keys);
-  }
+MLA_DEVICE bool fill(LdsPtr tile, LdsPtr raw, int n, Fp8Format format, const BlockBoard<c>& board,
+                     int wave) {
+  const bool shrunk = fill_from_buffer<c>(tile, raw, n, wave, format, board.lifts, board.keys);
   publish_to_matrix_unit();
-  refill<c>(pipeline, 0);
+  leave_buffer<c>(raw, n, wave);
   return shrunk;
 }
 
-// The next tile is filled while the matrix unit multiplies values, which so ends where it began: in
-// one turn of the loop.
+// All tiles of a walk. `formats`: of the main scope and of the extra one.
 template <Config c>
-MLA_DEVICE void attend_by_blocks(Attention<c>& a, Pipeline<c>& pipeline, TileWalk walk, float scale,
-                                 LdsPtr queries, LdsPtr tiles, const BlockBoard<c>& board,
-                                 int wave) {
-  using H = PerHead<c.mfma>;
-  constexpr int kScored = strips_per_tile(c) / kTeams;
-  const int strip0 = wave / (c.waves / kTeams) * kScored;
-  if (walk.next >= walk.end) return;
-  bool shrunk = fill<c>(pipeline, tiles, board);
-  for (int stage = 0;;) {
-    const LdsPtr tile = tiles + stage * tile_bytes(c);
+MLA_DEVICE void attend_by_blocks(Attention<c>& a, TileWalk walk, const Fp8Format (&formats)[2],
+                                 float scale, LdsPtr queries, LdsPtr raw, LdsPtr tile,
+                                 const BlockBoard<c>& board, int wave) {
+  for (int n = 0; walk.next < walk.end; walk.next += walk.step, ++n) {
+    const Fp8Format format = walk.next < walk.main_tiles ? formats[0] : formats[1];
+    bool shrunk = fill<c>(tile, raw, n, format, board, wave);
     shrunk = any_wave<c>(shrunk, board.flags[0]);
-    H sum, exact;
-    ScoreTile<c.mfma> scores[kScored];
-    score_block<c>(scores, queries, tile, wave);
-    if (weigh_tile<c>(a, sum, exact, scores, scale, shrunk, board, strip0, wave)) {
-      a.sum[0] = sum;
-      a.exact[0] = exact;
-      clear_nan<c>(tile, wave);
-      publish_to_matrix_unit();
-      barrier();
-      score_block<c>(scores, queries, tile, wave);
-      weigh_tile<c>(a, sum, exact, scores, scale, shrunk, board, strip0, wave);
-    }
-    begin_accumulate<c>(a.out[0], tile, board.weights, wave);
-    walk.next += walk.step;
-    const bool more = walk.next < walk.end;
-    if constexpr (c.stages == 1) {
-      finish(a.out[0]);
-      barrier();
-      if (more) shrunk = fill<c>(pipeline, tile, board);
-    } else {
-      stage ^= 1;
-      if (more) shrunk = fill<c>(pipeline, tiles + stage * tile_bytes(c), board);
-      finish(a.out[0]);
-    }
-    if (!more) break;
+    attend_to_block<c>(a, queries, tile, scale, shrunk, board, wave);
+    group_barrier<c>();
   }
 }
 
@@ -170,9 +153,8 @@ MLA_DEVICE void sum_teams(Attention<c>& a, LdsPtr statistics, int wave) {
   constexpr int kBytes = c.mfma * 4 * kStatistics;
   combine_sum(a.sum[0]);
   combine_sum(a.exact[0]);
-  barrier();
   write_statistics(statistics + wave * kBytes, a.max[0], a.sum[0], a.exact[0]);
-  barrier();
+  group_barrier<c>();
   PerHead<c.mfma> max, sum, exact;
   read_statistics(statistics + counterpart<c>(wave) * kBytes, max, sum, exact);
   MLA_UNROLL for (int i = 0; i < PerHead<c.mfma>::kCount; ++i) {
@@ -181,48 +163,55 @@ MLA_DEVICE void sum_teams(Attention<c>& a, LdsPtr statistics, int wave) {
   }
 }
 
-// As sparse_mla_decode().
 template <Config c>
-MLA_DEVICE void decode_by_blocks(const DecodeArgs& args) {
-  const Dim3 group = workgroup_id();
-  const int token = static_cast<int>(group.x), split = static_cast<int>(group.z), wave = wave_id();
-  const int group_head0 = static_cast<int>(group.y) * c.block_h;
-  const int splits = total_splits({args.split_main, args.split_extra, args.split_map},
-                                  args.extra.indptr != nullptr);
-  const LdsPtr lds = lds_region<lds_bytes(c)>(), tiles = lds + query_bytes(c);
-  const BlockBoard<c> board = block_board<c>(tiles + tiles_bytes(c));
-
-  Pipeline<c> pipeline;
-  pipeline.main = open_scope(args.main, token);
-  pipeline.extra = open_scope(args.extra, token);
-  pipeline.walk = tiles_of_split<c>(args, pipeline.main.length, pipeline.extra.length, split);
-  const TileWalk walk = pipeline.walk;
-  const bool has_tiles = walk.next < walk.end;
-  pipeline.first_strip = sharers(c) == 1 ? wave * gathered_strips(c) : wave % strips_per_tile(c);
-  pipeline.shared_group = sharers(c) == 1 ? 0 : wave / strips_per_tile(c) * gathered_groups(c);
-  pipeline.staging = tiles;
-  start<c>(pipeline);
-
-  Attention<c> a;
+MLA_DEVICE void clear(Attention<c>& a) {
   MLA_UNROLL for (int i = 0; i < PerHead<c.mfma>::kCount; ++i) {
     a.max[0].v[i] = -infinity();
     a.sum[0].v[i] = a.exact[0].v[i] = 0;
   }
   MLA_UNROLL for (auto& panel : a.out[0]) clear(panel);
-  const float scale = bring_queries<c>(args, token, group_head0, lds, wave);
+}
+
+// As sparse_mla_decode().
+template <Config c>
+MLA_DEVICE void decode_by_blocks(const DecodeArgs& args) {
+  constexpr Config kWorking = of_fillers(c);
+  constexpr int kTeam = kWorking.waves / kTeams;
+  const Dim3 group = workgroup_id();
+  const int token = static_cast<int>(group.x), split = static_cast<int>(group.z), wave = wave_id();
+  const int head0 = static_cast<int>(group.y) * c.block_h;
+  const int splits = total_splits({args.split_main, args.split_extra, args.split_map},
+                                  args.extra.indptr != nullptr);
+  const LdsPtr queries = lds_region<lds_bytes(c)>(), tile = queries + query_bytes(c),
+               raw = tile + tiles_bytes(c);
+  const BlockBoard<kWorking> board = block_board<kWorking>(raw + raw_bytes(c));
+  if (wave >= kWorking.waves) {
+    fetch_rows<c>(args, token, split, raw, wave - kWorking.waves);
+    return;
+  }
+  await_buffers<c>();
+  share_registers<c, Role::multiplying>();
+  const TileWalk walk = open_split<c>(args, token, split).walk;
+  Attention<kWorking> a;
+  MLA_UNROLL for (int i = 0; i < PerHead<c.mfma>::kCount; ++i) {
+    a.max[0].v[i] = -infinity();
+    a.sum[0].v[i] = a.exact[0].v[i] = 0;
+  }
+  MLA_UNROLL for (auto& panel : a.out[0]) clear(panel);
+  const float scale = bring_queries<kWorking>(args, token, head0, queries, wave);
   if (wave == 0) will_read(args.sink);
-  attend_by_blocks<c>(a, pipeline, walk, scale, lds, tiles, board, wave);
-  sum_teams<c>(a, board.statistics, wave);
+  attend_by_blocks<kWorking>(a, walk, {args.main.format, args.extra.format}, scale, queries, raw,
+                             tile, board, wave);
+  sum_teams<kWorking>(a, board.statistics, wave);
   MLA_UNROLL for (int i = 0; i < PerHead<c.mfma>::kCount; ++i) a.offset[0].v[i] =
       or_zero(a.max[0].v[i]);
-  const int first_head = wave % (c.waves / kTeams) * c.mfma, team = wave / (c.waves / kTeams);
-  const int rank = split % c.cluster;
+  const int team = wave / kTeam, rank = split % c.cluster;
 #ifdef MLA_HAS_CLUSTERS
-  if constexpr (c.cluster > 1) merge_panels<c>(a, lds, board.weights, rank, wave);
+  if constexpr (c.cluster > 1) merge_panels<kWorking>(a, queries, board.weights, rank, wave);
 #endif
-  write_result<c>(reload(args), a, token, group_head0 + first_head, split / c.cluster,
-                  splits / c.cluster, rank, team == 0 && rank == 0, team * panels(c),
-                  has_tiles || c.cluster > 1);
+  write_result<kWorking>(reload(args), a, token, head0 + wave % kTeam * c.mfma, split / c.cluster,
+                         splits / c.cluster, rank, team == 0 && rank == 0, team * panels(kWorking),
+                         walk.next < walk.end || c.cluster > 1);
 #ifdef MLA_HAS_CLUSTERS
   if constexpr (c.cluster > 1) cluster_barrier();  // nobody leaves whose LDS is being read
 #endif

@@ -75,8 +75,8 @@ MLA_HOST_DEVICE constexpr int threads(const ReduceConfig& c, int lanes) { return
 MLA_HOST_DEVICE constexpr bool has_roles(const Config& c) {
   return c.wave_split == WaveSplit::roles || c.wave_split == WaveSplit::scorers;
 }
-// With roles, the Config by which each kind of waves works, as if there were no other; of those who
-// fill tiles with WaveSplit::scorers, a group.
+// With roles or LoadPath::bulk, the Config by which each kind of waves works, as if there were no
+// other; of those who fill tiles with WaveSplit::scorers, a group.
 MLA_HOST_DEVICE constexpr Config of_multipliers(Config c) {
   c.waves = kMultipliers;
   return c;
@@ -86,12 +86,19 @@ MLA_HOST_DEVICE constexpr Config of_fillers(Config c) {
     c.waves = kScorers;
     return c;
   }
-  c.waves -= kMultipliers + (c.load_path == LoadPath::bulk ? kFetchers : 0);
+  const int multipliers = has_roles(c) ? kMultipliers : 0;
+  c.waves -= multipliers + (c.load_path == LoadPath::bulk ? kFetchers : 0);
   return c;
 }
 // Whether waves weigh keys of their own with all heads.
 MLA_HOST_DEVICE constexpr bool weighs_by_key(const Config& c) {
   return c.wave_split == WaveSplit::weights || has_roles(c);
+}
+// Waves that exchange what they score and weigh, as there are others that do not; 0: all do. Of the
+// Config of those who do.
+MLA_HOST_DEVICE constexpr int meeting_waves(const Config& c) {
+  if (has_roles(c)) return kMultipliers;
+  return c.load_path == LoadPath::bulk ? c.waves : 0;
 }
 // Whether a tile's columns lie in the order in which those who fill it multiply them.
 MLA_HOST_DEVICE constexpr bool in_operand_order(const Config& c) {
@@ -104,7 +111,7 @@ MLA_HOST_DEVICE constexpr int strips_per_tile(const Config& c) { return c.block_
 MLA_HOST_DEVICE constexpr int head_tiles(const Config& c) {
   return c.block_h / c.mfma /
          (c.wave_split == WaveSplit::heads    ? c.waves
-          : c.wave_split == WaveSplit::blocks ? c.waves / kTeams
+          : c.wave_split == WaveSplit::blocks ? c.block_h / c.mfma
                                               : 1);
 }
 MLA_HOST_DEVICE constexpr int panel_columns(const Config& c) { return 4 * c.mfma; }
@@ -189,7 +196,7 @@ MLA_HOST_DEVICE constexpr int weights_bytes(const Config& c) {
 MLA_HOST_DEVICE constexpr int statistics_bytes(const Config& c) {
   return c.waves * c.block_h / sharers(c) * 4 * 2 + (c.waves * 4 + 15) / 16 * 16;
 }
-// With WaveSplit::blocks, once for all stages: the weights of a tile in two forms of 2 bytes each;
+// With WaveSplit::blocks: the weights of a tile in two forms of 2 bytes each;
 // for each strip which keys are there, and by how much each key was shrunk; each wave's statistics
 // of its heads, and three flags.
 MLA_HOST_DEVICE constexpr int block_weights_bytes(const Config& c) {
@@ -199,7 +206,7 @@ MLA_HOST_DEVICE constexpr int block_notes_bytes(const Config& c) {
   return (strips_per_tile(c) * 4 + 15) / 16 * 16 + c.block_k * 4;
 }
 MLA_HOST_DEVICE constexpr int block_board_bytes(const Config& c) {
-  return c.waves * (c.mfma * 4 * kStatistics + 12);
+  return of_fillers(c).waves * (c.mfma * 4 * kStatistics + 12);
 }
 // With WaveSplit::roles: the weights of a tile and statistics, as the multipliers have them with
 // WaveSplit::weights, and a second flag of each; then for each stage which keys of its strips are
@@ -256,7 +263,8 @@ MLA_HOST_DEVICE constexpr bool valid(const Config& c) {
       (eight || c.block_h == 16 || c.block_h == 32 || c.block_h == 64 || c.block_h == 128) &&
       (c.block_k == 16 || c.block_k == 32 || c.block_k == 64 || c.block_k == 128) &&
       (c.waves == 1 || c.waves == 2 || c.waves == 4 || c.waves == 8 ||
-       (c.waves == 12 && c.wave_split == WaveSplit::roles) || (c.waves == 16 && has_roles(c))) &&
+       (c.waves == 12 && (c.wave_split == WaveSplit::roles || c.wave_split == WaveSplit::blocks)) ||
+       (c.waves == 16 && has_roles(c))) &&
       (c.mfma == 16 || c.mfma == 32) && (c.stages == 1 || c.stages == 2) &&
       (c.prefetch >= 1 && c.prefetch <= 3) &&
       (c.load_width == 4 || c.load_width == 8 || c.load_width == 16) &&
@@ -273,13 +281,16 @@ MLA_HOST_DEVICE constexpr bool valid(const Config& c) {
   if (c.block_k < c.mfma || (c.block_h < c.mfma && !eight)) return false;
   if (c.dequantise == Dequantise::at_use && c.wave_split != WaveSplit::keys) return false;
   if (c.load_path == LoadPath::registers && c.load_width == 4) return false;
-  if (c.load_path == LoadPath::bulk && !has_roles(c)) return false;
+  if (c.load_path == LoadPath::bulk && !has_roles(c) && c.wave_split != WaveSplit::blocks) {
+    return false;
+  }
   const bool in_panels = c.wave_split == WaveSplit::blocks && panels(c) % c.cluster == 0;
   if (c.cluster > 1 && !in_panels && (!weighs_by_key(c) || c.block_h > 32)) return false;
   // Deeper needs more registers, or scalar registers for addresses, than a wave has.
   if (c.prefetch == 3 && (c.load_path == LoadPath::direct || c.dequantise == Dequantise::at_use)) {
     return false;
   }
+  const int fillers = of_fillers(c).waves;
   switch (c.wave_split) {
     case WaveSplit::keys:
       return c.stages == 1;
@@ -306,10 +317,11 @@ MLA_HOST_DEVICE constexpr bool valid(const Config& c) {
              c.stages == kScorerGroups && sets_in_flight(c) == kScorerGroups &&
              c.rescale_threshold > 0;
     case WaveSplit::blocks:
-      return c.waves > 1 && c.query_in == QueryIn::lds && c.load_path == LoadPath::registers &&
-             c.prefetch == 2 && c.block_h == c.mfma * c.waves / kTeams &&
+      return fillers > 1 && c.query_in == QueryIn::lds && c.load_path == LoadPath::bulk &&
+             c.load_width == 16 && c.prefetch >= 2 && c.stages == 1 &&
+             strips_per_tile(c) == kFetchers && c.block_h == c.mfma * fillers / kTeams &&
              strips_per_tile(c) % kTeams == 0 &&
-             (strips_per_tile(c) % c.waves == 0 || c.waves == 2 * strips_per_tile(c)) &&
+             (strips_per_tile(c) % fillers == 0 || fillers == 2 * strips_per_tile(c)) &&
              kHeadDim / panel_columns(c) % kTeams == 0;
   }
   return false;

@@ -42,4 +42,13 @@ MLA_DEVICE void fetch_tiles(SplitTiles s, LdsPtr raw, int wave) {
   await_fetched();
 }
 
+// All that a fetching wave does; `wave` is counted among them. `raw`: the buffers.
+template <Config c>
+MLA_DEVICE void fetch_rows(const DecodeArgs& args, int token, int split, LdsPtr raw, int wave) {
+  open_buffers<c>(raw, wave);
+  const SplitTiles tiles = open_split<c>(args, token, split);
+  share_registers<c, Role::fetching>();
+  fetch_tiles<c>(tiles, raw, wave);
+}
+
 }  // namespace mla

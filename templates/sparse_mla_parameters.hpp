@@ -13,8 +13,9 @@ enum class WaveSplit : int {
   heads = 2,  // the waves share the key tile, each computes its own heads
   columns = 3,  // the waves share QK by keys and PV by output columns; scores are exchanged
   weights = 4,  // the same, but each wave weighs its own keys, and the weights are exchanged
-  blocks = 5,   // the waves fill the key tile; half of them score half of its keys each with all
-                // heads, then multiply half of the columns with the weights of all
+  blocks = 5,   // the waves fill the key tile out of rows that kFetchers others bring; half of them
+                // weigh half of its keys each for all heads, then multiply half of the columns with
+                // the weights of all
   roles = 6,  // kMultipliers waves multiply a tile as with weights, while the others fill the next
   scorers = 7,  // the same, but who fills a tile also scores it: kScorerGroups groups of waves take
                 // turns, and the multipliers weigh and sum
@@ -31,7 +32,7 @@ enum class LoadPath : int {
   registers = 1,  // global memory -> registers
   direct = 2,     // global memory -> LDS, past the registers
   bulk = 3,  // the same by the copy engine, a whole row at a time, which waves of their own ask
-             // for; with WaveSplit::roles and scorers
+             // for; with WaveSplit::roles, scorers and blocks
 };
 
 // How rows of the bf16 tile lie in LDS.
@@ -55,7 +56,7 @@ struct Config {
   int block_k;  // keys per tile (per wave with WaveSplit::keys, per workgroup otherwise): 16, 32,
                 // 64, 128
   int waves;    // waves per workgroup: 1, 2, 4, 8; with WaveSplit::roles also 12 and 16; with
-                // WaveSplit::scorers 16
+                // WaveSplit::scorers 16; with WaveSplit::blocks kFetchers besides those that work
   WaveSplit wave_split;
   int mfma;      // rows and columns of the matrix instruction: 16 or 32
   int stages;    // key tiles resident in LDS: 1 (one barrier more per tile) or 2

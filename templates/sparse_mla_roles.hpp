@@ -81,9 +81,8 @@ MLA_DEVICE void fill_from_buffers(SplitTiles s, LdsPtr raw, LdsPtr tiles, const 
   for (int n = 0, stage = 0; s.walk.next < s.walk.end;
        s.walk.next += s.walk.step, ++n, stage ^= 1) {
     const Fp8Format format = s.walk.next < s.walk.main_tiles ? s.main.format : s.extra.format;
-    const unsigned keys = fill_from_buffer<kFilling>(tiles + stage * tile_bytes(c), raw, n, wave,
-                                                     format, of_stage<c>(board.lifts, stage));
-    if (wave < strips_per_tile(c)) write_mask(of_stage<c>(board.keys, stage) + 4 * wave, keys);
+    fill_from_buffer<kFilling>(tiles + stage * tile_bytes(c), raw, n, wave, format,
+                               of_stage<c>(board.lifts, stage), of_stage<c>(board.keys, stage));
     publish_to_matrix_unit();
     leave_buffer<kFilling>(raw, n, wave);
     tile_barrier<c>();
@@ -200,10 +199,7 @@ MLA_DEVICE void decode_by_roles(const DecodeArgs& args) {
   constexpr int kWorking = kMultipliers + of_fillers(c).waves;
   if constexpr (kBulk) {
     if (wave >= kWorking) {
-      open_buffers<c>(raw, wave - kWorking);
-      const SplitTiles tiles_of = open_split<c>(args, token, split);
-      share_registers<c, Role::fetching>();
-      fetch_tiles<c>(tiles_of, raw, wave - kWorking);
+      fetch_rows<c>(args, token, split, raw, wave - kWorking);
       return;
     }
     await_buffers<c>();

@@ -108,10 +108,7 @@ MLA_DEVICE void decode_by_scorers(const DecodeArgs& args) {
   const ScorerBoard<c> board = scorer_board<c>(exchange);
   constexpr int kWorking = kMultipliers + kScorerGroups * kScorers;
   if (wave >= kWorking) {
-    open_buffers<c>(raw, wave - kWorking);
-    const SplitTiles tiles_of = open_split<c>(args, token, split);
-    share_registers<c, Role::fetching>();
-    fetch_tiles<c>(tiles_of, raw, wave - kWorking);
+    fetch_rows<c>(args, token, split, raw, wave - kWorking);
     return;
   }
   await_buffers<c>();

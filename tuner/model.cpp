@@ -47,7 +47,7 @@ Counts estimate(const Arch& arch, const Config& c, double gathered) {
   const double elements = gathered * kHeadDim / lanes;
   const bool blocks = c.wave_split == WaveSplit::blocks, roles = has_roles(c);
   const double head_shares = c.wave_split == WaveSplit::heads ? c.waves
-                             : blocks                         ? c.waves / kTeams
+                             : blocks                         ? c.block_h / c.mfma
                                                               : 1;
   const double heads = c.block_h / head_shares;
   const double uses = c.dequantise == Dequantise::at_use ? 2 : 1;
@@ -85,17 +85,20 @@ double tile_traffic(const Config& c) {
   const double tile = 2.0 * c.block_k * kHeadDim, row = kRowBytes + kScaleBytes;
   const bool blocks = c.wave_split == WaveSplit::blocks;
   const double reads = in_operand_order(c) ? 1 : 2;
-  const double heads = 2.0 * c.block_h * kHeadDim * (blocks ? kTeams : 1);
+  const double heads = 2.0 * c.block_h * kHeadDim;
+  const double exchanged = blocks ? 8.0 * c.block_k * c.block_h : 0;
   const double weights = 2.0 * c.block_k * c.block_h * (blocks ? kTeams : kGroups);
   const double rows = c.load_path == LoadPath::registers ? 0 : 2 * c.block_k * row;
-  return tile * (1 + reads) + heads + weights + rows;
+  return tile * (1 + reads) + heads + exchanged + weights + rows;
 }
 
 Step step_of(const Arch& arch, const Config& c, const Resources& use) {
   const GpuLimits& limits = arch.limits;
   const bool blocks = c.wave_split == WaveSplit::blocks;
   const bool roles = has_roles(c);
-  const double sharers = c.wave_split == WaveSplit::keys ? 1 : roles ? kMultipliers : c.waves;
+  const double sharers = c.wave_split == WaveSplit::keys ? 1
+                         : roles                         ? kMultipliers
+                                                         : of_fillers(c).waves;
   const double fillers = c.wave_split == WaveSplit::scorers ? kScorerGroups * kScorers
                          : roles                            ? of_fillers(c).waves
                                                             : sharers;
@@ -107,7 +110,7 @@ Step step_of(const Arch& arch, const Config& c, const Resources& use) {
   step.bytes = gathered * (kRowBytes + kScaleBytes + 4) * (roles ? fillers / c.waves : 1);
   if (c.wave_split != WaveSplit::keys) step.barriers = c.stages == 1 ? 2 : 1;
   if (c.wave_split == WaveSplit::weights) step.barriers += mla::sharers(c);
-  if (c.wave_split == WaveSplit::blocks) step.barriers += 2;
+  if (c.wave_split == WaveSplit::blocks) step.barriers += 3;
 
   Counts n = estimate(arch, c, gathered);
   if (use.mfma > 0 && use.lds >= 0) {

@@ -34,8 +34,9 @@ constexpr void score_in_turn(Config& c) {
 constexpr void multiply_in_blocks(Config& c) {
   c.wave_split = WaveSplit::blocks;
   c.block_h = 64;
-  c.waves = 8;
-  c.waves_per_eu = 2;
+  c.waves = 12;
+  c.waves_per_eu = 3;
+  c.load_path = LoadPath::bulk;
 }
 constexpr void share_roles(Config& c, int waves) {
   c.wave_split = WaveSplit::roles;
@@ -108,14 +109,14 @@ constexpr Variant kVariants[] = {
        multiply_in_blocks(c);
        c.cluster = 2;
      })},
-    {"BlocksTwoStagesInClusters", with([](Config& c) {
+    {"BlocksTwoTilesAheadInClusters", with([](Config& c) {
        multiply_in_blocks(c);
-       c.stages = 2;
+       c.prefetch = 3;
        c.cluster = 4;
      })},
-    {"BlocksTwoStages", with([](Config& c) {
+    {"BlocksRescaledAtEveryTile", with([](Config& c) {
        multiply_in_blocks(c);
-       c.stages = 2;
+       c.prefetch = 3;
        c.rescale_threshold = -1;
      })},
 };

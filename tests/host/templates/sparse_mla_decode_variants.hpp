@@ -20,7 +20,8 @@ inline constexpr Config kBlocks = with(
     [](Config& c) {
       c.wave_split = WaveSplit::blocks;
       c.block_h = 64;
-      c.waves = 8;
+      c.waves = 12;
+      c.load_path = LoadPath::bulk;
     },
     kWeights);
 
@@ -166,15 +167,14 @@ inline const Variant kVariants[] = {
                                   },
                                   kWeights)},
     {"Blocks", kBlocks},
-    {"BlocksSmallTwoStages", with(
-                                 [](Config& c) {
-                                   c.block_h = 32;
-                                   c.block_k = 32;
-                                   c.waves = 4;
-                                   c.stages = 2;
-                                   c.rescale_threshold = -1;
-                                 },
-                                 kBlocks)},
+    {"BlocksFewHeadsTwoTilesAhead", with(
+                                        [](Config& c) {
+                                          c.block_h = 32;
+                                          c.waves = 8;
+                                          c.prefetch = 3;
+                                          c.rescale_threshold = -1;
+                                        },
+                                        kBlocks)},
 };
 
 }  // namespace mla::test

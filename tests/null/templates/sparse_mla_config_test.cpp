@@ -128,12 +128,41 @@ TEST(Config, ClustersWholeSplitsOfFewHeads) {
   EXPECT_FALSE(valid(config)) << "columns are not laid out for it";
 }
 
+TEST(Config, BringsRowsToBlocks) {
+  Config config = kGood;
+  config.wave_split = WaveSplit::blocks;
+  config.query_in = QueryIn::lds;
+  config.lds_layout = LdsLayout::swizzled;
+  config.block_h = 64;
+  config.waves = 12;
+  config.load_path = LoadPath::bulk;
+  EXPECT_EQ(of_fillers(config).waves, 8) << "who fills multiplies too";
+  EXPECT_EQ(meeting_waves(of_fillers(config)), 8) << "fetchers have nothing to exchange";
+  EXPECT_EQ((query_bytes(config) + tiles_bytes(config)) % 128, 0) << "rows lie behind it";
+  const auto with = [&](auto change) {
+    Config other = config;
+    change(other);
+    return valid(other);
+  };
+  EXPECT_TRUE(valid(config));
+  EXPECT_TRUE(with([](Config& c) { c.prefetch = 3; }));
+  EXPECT_TRUE(with([](Config& c) { c.block_h = 32, c.waves = 8; })) << "a strip for each of four";
+  EXPECT_FALSE(with([](Config& c) { c.block_h = 32; })) << "a team has 16 heads a wave";
+  EXPECT_FALSE(with([](Config& c) { c.prefetch = 1; })) << "no buffer would be filled ahead";
+  EXPECT_FALSE(with([](Config& c) { c.stages = 2; }));
+  EXPECT_FALSE(with([](Config& c) { c.block_k = 32; })) << "half of the fetchers have no strip";
+  EXPECT_FALSE(with([](Config& c) { c.load_path = LoadPath::registers; }));
+  config.prefetch = 3;
+  EXPECT_LE(lds_bytes(config), 227 * 1024) << "what a block of Hopper's can have";
+}
+
 TEST(Config, ClustersBlocksByWholePanels) {
   Config config = kGood;
   config.wave_split = WaveSplit::blocks;
   config.query_in = QueryIn::lds;
   config.block_h = 64;
-  config.waves = 8;
+  config.waves = 12;
+  config.load_path = LoadPath::bulk;
   for (const int cluster : {1, 2, 4}) {
     config.cluster = cluster;
     EXPECT_TRUE(valid(config)) << cluster;
