@@ -189,16 +189,17 @@ MLA_DEVICE void decode_by_blocks(const DecodeArgs& args) {
     fetch_rows<c>(args, token, split, raw, wave - kWorking.waves);
     return;
   }
+  const TileWalk walk = open_split<c>(args, token, split).walk;
+  // Before registers are shared, for which fetchers are waited for.
+  const float scale = bring_queries<kWorking>(args, token, head0, queries, wave);
   await_buffers<c>();
   share_registers<c, Role::multiplying>();
-  const TileWalk walk = open_split<c>(args, token, split).walk;
   Attention<kWorking> a;
   MLA_UNROLL for (int i = 0; i < PerHead<c.mfma>::kCount; ++i) {
     a.max[0].v[i] = -infinity();
     a.sum[0].v[i] = a.exact[0].v[i] = 0;
   }
   MLA_UNROLL for (auto& panel : a.out[0]) clear(panel);
-  const float scale = bring_queries<kWorking>(args, token, head0, queries, wave);
   if (wave == 0) will_read(args.sink);
   attend_by_blocks<kWorking>(a, walk, {args.main.format, args.extra.format}, scale, queries, raw,
                              tile, board, wave);

@@ -202,24 +202,27 @@ MLA_DEVICE void decode_by_roles(const DecodeArgs& args) {
       fetch_rows<c>(args, token, split, raw, wave - kWorking);
       return;
     }
-    await_buffers<c>();
   }
   // First of all, as everything waits for it.
   const SplitTiles tiles_of = open_split<c>(args, token, split);
   if (wave >= kMultipliers) {
-    share_registers<c, Role::filling>();
     if constexpr (kBulk) {
+      await_buffers<c>();
+      share_registers<c, Role::filling>();
       fill_from_buffers<c>(tiles_of, raw, tiles, board, wave - kMultipliers);
     } else {
+      share_registers<c, Role::filling>();
       fill_tiles<c>(tiles_of, raw, tiles, board, wave - kMultipliers);
     }
     return;
   }
+  // Before registers are shared, for which fetchers are waited for.
+  const float scale = bring_queries<kMultiplying>(args, token, head0, queries, wave);
+  if constexpr (kBulk) await_buffers<c>();
   share_registers<c, Role::multiplying>();
   const TileWalk walk = tiles_of.walk;
   Weighing<kMultiplying> w;
   clear<kMultiplying>(w);
-  const float scale = bring_queries<kMultiplying>(args, token, head0, queries, wave);
   multiply_tiles<c>(w, walk, scale, queries, tiles, board, wave);
   const AllHeads<kMultiplying> sinks = read_sinks<kMultiplying>(reload(args), head0);
   const Sums<kMultiplying> sums = sum_waves<kMultiplying>(w, board.statistics, wave);

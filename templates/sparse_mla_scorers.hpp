@@ -111,18 +111,20 @@ MLA_DEVICE void decode_by_scorers(const DecodeArgs& args) {
     fetch_rows<c>(args, token, split, raw, wave - kWorking);
     return;
   }
-  await_buffers<c>();
   if (wave >= kMultipliers) {
+    await_buffers<c>();
     const SplitTiles tiles_of = open_split<c>(args, token, split);
     share_registers<c, Role::filling>();
     score_tiles<c>(tiles_of, queries, raw, tiles, board, wave - kMultipliers);
     return;
   }
+  // Before registers are shared, for which fetchers are waited for.
+  const float scale = bring_queries<kMultiplying>(args, token, head0, queries, wave);
+  await_buffers<c>();
   share_registers<c, Role::multiplying>();
+  tell(Meeting::queries, 0);
   Weighing<kMultiplying> w;
   clear<kMultiplying>(w);
-  const float scale = bring_queries<kMultiplying>(args, token, head0, queries, wave);
-  tell(Meeting::queries, 0);
   const AllHeads<kMultiplying> sinks = read_sinks<kMultiplying>(args, head0);
   const TileWalk walk = open_split<c>(args, token, split).walk;
   multiply_scored<c>(w, walk, scale, tiles, board, wave);
