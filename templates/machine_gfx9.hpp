@@ -58,6 +58,7 @@ MLA_DEVICE void barrier() {
 MLA_DEVICE bool any_lane(bool condition) { return __builtin_amdgcn_ballot_w64(condition) != 0; }
 MLA_DEVICE float exp2_fast(float x) { return __builtin_amdgcn_exp2f(x); }
 MLA_DEVICE float log2_fast(float x) { return __builtin_amdgcn_logf(x); }
+MLA_DEVICE float reciprocal(float x) { return 1.0f / x; }
 MLA_DEVICE float infinity() { return __builtin_inff(); }
 MLA_DEVICE float maximum(float a, float b) { return __builtin_fmaxf(a, b); }
 

@@ -31,6 +31,7 @@ MLA_DEVICE bool any_lane(bool condition) { return condition; }
 MLA_DEVICE float from_lane_xor(float value, int /*bit*/) { return value; }
 MLA_DEVICE float exp2_fast(float x) { return __builtin_exp2f(x); }
 MLA_DEVICE float log2_fast(float x) { return __builtin_log2f(x); }
+MLA_DEVICE float reciprocal(float x) { return 1.0f / x; }
 MLA_DEVICE float infinity() { return __builtin_inff(); }
 MLA_DEVICE float maximum(float a, float b) { return __builtin_fmaxf(a, b); }
 MLA_DEVICE bool speaks_for_wave() { return true; }

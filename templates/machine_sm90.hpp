@@ -61,6 +61,12 @@ MLA_DEVICE float log2_fast(float x) {
   asm("lg2.approx.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 }
+// To the last place or so.
+MLA_DEVICE float reciprocal(float x) {
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
 MLA_DEVICE float infinity() { return __int_as_float(0x7f800000); }
 MLA_DEVICE float maximum(float a, float b) { return fmaxf(a, b); }
 // The kernel's arguments once more; they are constant memory, which costs no register.

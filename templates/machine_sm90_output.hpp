@@ -100,23 +100,28 @@ MLA_DEVICE void share_rows(LdsPtr rows, const HeadColumns<c>& o, int first, int 
   }
 }
 // Rows through LDS, as many at a time as the tiles' place holds, so that they leave in whole lines;
-// `write` takes four columns of a head.
-template <Config c, typename Run, typename Value, typename Write>
-MLA_DEVICE void write_rows(const HeadColumns<c>& o, int heads, LdsPtr scratch, int wave,
-                           Value value, Write write) {
+// the first `heads` of them, `row_bytes` apart, a Run being four columns. All that are read at a
+// time are asked for before any is waited for.
+template <Config c, typename Run, typename Value>
+MLA_DEVICE void write_rows(void* to, long long row_bytes, int heads, const HeadColumns<c>& o,
+                           LdsPtr scratch, int wave, Value value) {
   constexpr int kFit = tiles_bytes(c) / static_cast<int>(kRunRow<Run>) / 8 * 8;
   constexpr int kRows = kFit < c.block_h ? (kFit >= 32 ? 32 : kFit >= 16 ? 16 : 8) : c.block_h;
-  constexpr unsigned kQuads = kHeadDim / 4, kStep = c.waves * kLanes / kQuads;
-  const unsigned thread = static_cast<unsigned>(wave * kLanes + lane_id());
+  constexpr int kRuns = kHeadDim / 4, kStep = c.waves * kLanes / kRuns, kMine = kRows / kStep;
+  const int thread = wave * kLanes + lane_id(), row0 = thread / kRuns, run0 = thread % kRuns;
+  const LdsPtr from = scratch + static_cast<unsigned>(row0) * kRunRow<Run> +
+                      static_cast<unsigned>(run0) * sizeof(Run);
+  unsigned char* at = static_cast<unsigned char*>(to) + row0 * row_bytes + run0 * sizeof(Run);
   MLA_UNROLL for (int first = 0; first < c.block_h; first += kRows) {
     if (first != 0) group_barrier<c>();
     share_rows<c, Run>(scratch, o, first / 8, kRows / 8, wave, value);
     group_barrier<c>();
-    MLA_UNROLL for (unsigned n = 0; n < kRows / kStep; ++n) {
-      const unsigned row = n * kStep + thread / kQuads, quad = thread % kQuads;
-      if (first + static_cast<int>(row) >= heads) continue;
-      write(first + static_cast<int>(row), static_cast<int>(quad * 4),
-            lds_read<Run>(scratch + row * kRunRow<Run> + quad * sizeof(Run)));
+    Run runs[kMine];
+    MLA_UNROLL for (int n = 0; n < kMine; ++n) runs[n] =
+        lds_read<Run>(from + static_cast<unsigned>(n * kStep) * kRunRow<Run>);
+    MLA_UNROLL for (int n = 0; n < kMine; ++n) {
+      if (first + n * kStep + row0 < heads) global_write(at, 0, runs[n]);
+      at += kStep * row_bytes;
     }
   }
 }
@@ -126,21 +131,17 @@ template <Config c>
 MLA_DEVICE void write_output(void* out, long long row, long long head_stride, int heads,
                              const HeadColumns<c>& o, const AllHeads<c>& factor, LdsPtr scratch,
                              int wave) {
-  write_rows<c, uint2>(
-      o, heads, scratch, wave,
-      [&](const float4& run, int octet)
-          MLA_LAMBDA { return round_run(run, of_run<c>(factor, octet)); },
-      [&](int head, int column, const uint2& run)
-          MLA_LAMBDA { global_write(out, 2 * (row + head * head_stride + column), run); });
+  write_rows<c, uint2>(static_cast<unsigned char*>(out) + 2 * row, 2 * head_stride, heads, o,
+                       scratch, wave, [&](const float4& run, int octet) MLA_LAMBDA {
+                         return round_run(run, of_run<c>(factor, octet));
+                       });
 }
 // The same as fp32 and as it stands, for a split's partial result.
 template <Config c>
 MLA_DEVICE void write_partial(float* out, long long row, long long head_stride, int heads,
                               const HeadColumns<c>& o, LdsPtr scratch, int wave) {
-  write_rows<c, float4>(
-      o, heads, scratch, wave, [](const float4& run, int) MLA_LAMBDA { return run; },
-      [&](int head, int column, const float4& run)
-          MLA_LAMBDA { global_write(out, 4 * (row + head * head_stride + column), run); });
+  write_rows<c, float4>(out + row, 4 * head_stride, heads, o, scratch, wave,
+                        [](const float4& run, int) MLA_LAMBDA { return run; });
 }
 
 }  // namespace mla

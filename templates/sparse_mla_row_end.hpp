@@ -22,7 +22,8 @@ MLA_DEVICE float sink_of(const float* sinks, int head) {
   return sinks != nullptr ? sinks[head] * kLog2E : -infinity();
 }
 MLA_DEVICE float normaliser(float max, float sum, float sink) {
-  return sum == 0 ? 0.0f : 1.0f / (sum + exp2_fast(sink - or_zero(max)));
+  const float factor = reciprocal(sum + exp2_fast(sink - or_zero(max)));
+  return sum == 0 ? 0.0f : factor;
 }
 MLA_DEVICE float lse_of(float max, float sum, float exact) {
   return sum == 0 ? infinity() : (max + log2_fast(exact)) * kLn2;

@@ -225,6 +225,31 @@ MLA_DEVICE AllHeads<c> read_sinks(const DecodeArgs& args, int head0) {
   }
   return sinks;
 }
+// LSE of each head, or with several splits its statistics, the waves each some of them: all of them
+// one wave would still be at when the others have written their rows.
+template <Config c>
+MLA_DEVICE void write_head_statistics(const DecodeArgs& args, const AllHeads<c>& max,
+                                      const Sums<c>& sums, int token, int head0, int split,
+                                      int splits, int wave) {
+  if (!speaks_for_all_heads()) return;
+  MLA_UNROLL for (int i = 0; i < AllHeads<c>::kCount; ++i) {
+    const int head = head0 + head_of_all(i);
+    if (i % c.waves != wave || head >= args.heads) continue;
+    const float sum = sums.sum.v[i], exact = sums.exact.v[i];
+    if (splits == 1) {
+      if (args.lse != nullptr)
+        args.lse[token * args.lse_token_stride + head] = lse_of(max.v[i], sum, exact);
+      continue;
+    }
+    const long long rows = static_cast<long long>(args.tokens) * args.heads,
+                    row = static_cast<long long>(token) * args.heads + head;
+    float* statistics =
+        args.workspace + rows * splits * kHeadDim + (row * splits + split) * kStatistics;
+    statistics[0] = max.v[i];
+    statistics[1] = sum;
+    statistics[2] = exact;
+  }
+}
 // Applies the sinks and writes out and LSE, or with several splits the partial result. `tiles` and
 // `weights`: LDS that is no longer read.
 template <Config c>
@@ -242,39 +267,19 @@ MLA_DEVICE void write_weighed(const DecodeArgs& args, const Weighing<c>& w, cons
                 "this machine's workgroups do not see each other's LDS: choose "
                 "cluster 1");
 #endif
-  using H = AllHeads<c>;
   const int heads = args.heads - head0;
   const long long row = static_cast<long long>(token) * args.heads + head0;
-  H factor;
-  MLA_UNROLL for (int i = 0; i < H::kCount; ++i) {
-    const int head = head_of_all(i);
-    const float max = w.max.v[i], sum = sums.sum.v[i];
-    factor.v[i] = 0;
-    if (head >= heads) continue;
-    if (splits == 1) {
-      factor.v[i] = normaliser(max, sum, sinks.v[i] * kLog2E);
-    }
-    if (wave != 0 || !speaks_for_all_heads()) continue;
-    if (splits == 1) {
-      if (args.lse != nullptr) {
-        args.lse[token * args.lse_token_stride + head0 + head] = lse_of(max, sum, sums.exact.v[i]);
-      }
-    } else {
-      float* statistics = args.workspace +
-                          static_cast<long long>(args.tokens) * args.heads * splits * kHeadDim +
-                          ((row + head) * splits + split) * kStatistics;
-      statistics[0] = max;
-      statistics[1] = sum;
-      statistics[2] = sums.exact.v[i];
-    }
-  }
   if (splits == 1) {
+    AllHeads<c> factor;
+    MLA_UNROLL for (int i = 0; i < AllHeads<c>::kCount; ++i) factor.v[i] =
+        normaliser(w.max.v[i], sums.sum.v[i], sinks.v[i] * kLog2E);
     write_output<c>(args.out, token * args.out_token_stride + head0 * args.out_head_stride,
                     args.out_head_stride, heads, w.out, factor, tiles, wave);
   } else if (has_tiles) {  // the reduce reads no row of a split whose sum is 0
     write_partial<c>(args.workspace, (row * splits + split) * kHeadDim,
                      static_cast<long long>(splits) * kHeadDim, heads, w.out, tiles, wave);
   }
+  write_head_statistics<c>(args, w.max, sums, token, head0, split, splits, wave);
 }
 
 // Which strips, and groups of them, the wave gathers. Waves next to each other gather strips next
