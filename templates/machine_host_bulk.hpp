@@ -21,6 +21,13 @@ MLA_DEVICE void meet_at_buffer(int tile, int filler) {
   const int number = buffer_number<c>(tile, filler);
   mla_host_wave->meet(mla_host_wave, host::kFirstBufferPlace + number, 2);
 }
+// Elsewhere hints of what is going to be read.
+MLA_DEVICE int compute_units() { return 1; }
+MLA_DEVICE void will_read_rows(const unsigned char* /*first*/, long long /*stride*/, int /*rows*/) {
+}
+template <Config c>
+MLA_DEVICE void will_fetch(const ScopeView&, const Slots<c>&) {}
+
 // Makes ready the buffers that a fetching wave is to fill; `c`: that of the workgroup. Others wait
 // for that, here all do.
 template <Config c>

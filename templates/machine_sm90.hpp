@@ -47,6 +47,12 @@ MLA_DEVICE void let_next_kernel_begin() {
   asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
 }
 MLA_DEVICE void await_kernel_before() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
+// A hint: there may be fewer that work.
+MLA_DEVICE int compute_units() {
+  unsigned n;
+  asm("mov.u32 %0, %%nsmid;" : "=r"(n));
+  return static_cast<int>(n);
+}
 MLA_DEVICE Dim3 workgroup_id() { return {blockIdx.x, blockIdx.y, blockIdx.z}; }
 // Waits for every wave of the workgroup; what they wrote to LDS before it is visible after it.
 MLA_DEVICE void barrier() { __syncthreads(); }

@@ -50,6 +50,22 @@ MLA_DEVICE void copy_row(LdsPtr to, GlobalPtr row, LdsPtr full) {
       : "memory");
 }
 
+// Has `bytes` bytes brought into L2, from a multiple of 16 on.
+template <int kBytes>
+MLA_DEVICE void will_copy(GlobalPtr from) {
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "n"(kBytes) : "memory");
+}
+// Has rows of 512 bf16 brought into L2, of which there are at most as many as lanes.
+MLA_DEVICE void will_read_rows(GlobalPtr first, long long stride, int rows) {
+  if (lane_id() < rows) will_copy<2 * kHeadDim>(first + lane_id() * stride);
+}
+// The same with the rows of a strip's slots.
+template <Config c>
+MLA_DEVICE void will_fetch(const ScopeView& scope, Slots<c> slot) {
+  if (lane_id() < 16 && slot >= 0 && slot < scope.rows)
+    will_copy<kRowBytes>(place_of(scope, slot, true).row);
+}
+
 // Makes ready the buffers that a fetching wave is to fill, which need wait for nobody then. `c`:
 // that of the workgroup.
 template <Config c>

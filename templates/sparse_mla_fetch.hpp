@@ -42,6 +42,31 @@ MLA_DEVICE void fetch_tiles(SplitTiles s, LdsPtr raw, int wave) {
   await_fetched();
 }
 
+// Has brought near what the workgroup reads first that its CU takes up after this one, as far as
+// that can be known: tokens are taken up in turn. Memory would idle until that one asks. Where
+// clusters wait for several CUs it is not known, and of many heads a tile takes longer than its
+// rows.
+template <Config c>
+MLA_DEVICE void foresee(const DecodeArgs& args, int token, int split, int wave) {
+  constexpr Config kFilling = of_fillers(c);
+  const int next = token + compute_units();
+  if (c.cluster > 1 || !has_roles(c) || next >= args.tokens) return;
+  if (wave == 0) {
+    const int head0 = static_cast<int>(workgroup_id().y) * c.block_h;
+    will_read_rows(static_cast<const unsigned char*>(args.q) +
+                       2 * (next * args.q_token_stride + head0 * args.q_head_stride),
+                   2 * args.q_head_stride,
+                   args.heads - head0 < c.block_h ? args.heads - head0 : c.block_h);
+  }
+  SplitTiles s = open_split<c>(args, next, split);
+  for (int n = 0; n < sets_in_flight(c) && s.walk.next < s.walk.end; ++n) {
+    const bool in_main = s.walk.next < s.walk.main_tiles;
+    const int tile = in_main ? s.walk.next : s.walk.next - s.walk.main_tiles;
+    const ScopeView scope = choose(in_main, s.main, s.extra);
+    will_fetch<kFilling>(scope, load_slots<kFilling>(scope, tile * c.block_k + wave * c.mfma));
+    s.walk.next += s.walk.step;
+  }
+}
 // All that a fetching wave does; `wave` is counted among them. `raw`: the buffers.
 template <Config c>
 MLA_DEVICE void fetch_rows(const DecodeArgs& args, int token, int split, LdsPtr raw, int wave) {
@@ -49,6 +74,7 @@ MLA_DEVICE void fetch_rows(const DecodeArgs& args, int token, int split, LdsPtr 
   const SplitTiles tiles = open_split<c>(args, token, split);
   share_registers<c, Role::fetching>();
   fetch_tiles<c>(tiles, raw, wave);
+  foresee<c>(args, token, split, wave);
 }
 
 }  // namespace mla
