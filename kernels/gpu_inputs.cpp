@@ -133,6 +133,7 @@ void GpuInputs::fill_scope(Scope& scope, CacheScope& args, const ScopeData& rows
   args.page_size = rows.page_size;
   args.rows = static_cast<int>(slots.size());
   args.format = rows.format;
+  args.ragged = ragged ? 1 : 0;
 }
 
 // Each set has the same queries, the rows turned by a number of its own.

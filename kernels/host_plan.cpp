@@ -39,6 +39,13 @@ void put(HostPlan& plan, Buffer buffer, const std::vector<T>& from,
   put(plan, buffer, from.data(), from.size() * sizeof(T), alignment);
 }
 
+bool is_ragged(const std::vector<int>& indptr) {
+  for (std::size_t i = 1; i + 1 < indptr.size(); ++i) {
+    if (indptr[i + 1] - indptr[i] != indptr[1] - indptr[0]) return true;
+  }
+  return false;
+}
+
 void put_scope(HostPlan& plan, const ScopeData& scope, CacheScope& args, Buffer cache,
                Buffer indices, Buffer indptr) {
   if (scope.indptr.empty()) return;
@@ -49,6 +56,7 @@ void put_scope(HostPlan& plan, const ScopeData& scope, CacheScope& args, Buffer 
   args.page_size = scope.page_size;
   args.rows = scope.rows;
   args.format = scope.format;
+  args.ragged = is_ragged(scope.indptr) ? 1 : 0;
 }
 
 std::vector<std::uint16_t> with_gaps(const std::vector<std::uint16_t>& q, std::size_t rows,

@@ -66,7 +66,7 @@ CacheScope scope_of(const mla_scope& from) noexcept {
           .page_size = from.page_size,
           .rows = from.rows,
           .format = static_cast<Fp8Format>(from.format),
-          .reserved = 0};
+          .ragged = from.ragged};
 }
 
 DecodeArgs decode_args(const Plan& plan, const mla_launch_args& args, float* workspace) noexcept {

@@ -33,6 +33,7 @@
 #if defined(__AMDGCN__) || defined(__HIP_DEVICE_COMPILE__)
 #include "machine_gfx9_products.hpp"
 #elif defined(__CUDACC__) || defined(__CUDACC_RTC__)
+#include "machine_sm90_order.hpp"
 #include "machine_sm90_scorers.hpp"
 #define MLA_HAS_WEIGHTS
 #define MLA_HAS_CLUSTERS

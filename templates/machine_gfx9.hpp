@@ -49,6 +49,12 @@ MLA_DEVICE Dim3 workgroup_id() {
   return {__builtin_amdgcn_workgroup_id_x(), __builtin_amdgcn_workgroup_id_y(),
           __builtin_amdgcn_workgroup_id_z()};
 }
+// Tokens are taken as they come: several workgroups fit a CU, so that those of a batch begin
+// together.
+constexpr int kBeginAtOnce = 0x7fffffff, kOrdered = 1;
+MLA_DEVICE int member_of_rank(const int*, const int*, int /*first*/, int /*count*/, int rank) {
+  return rank;
+}
 // Waits for every wave of the workgroup; what they wrote to LDS before it is visible after it.
 MLA_DEVICE void barrier() {
   __builtin_amdgcn_fence(__ATOMIC_RELEASE, "workgroup", "local");

@@ -26,6 +26,29 @@ MLA_DEVICE int wave_id() { return mla_host_wave->index; }
 MLA_DEVICE void let_next_kernel_begin() {}
 MLA_DEVICE void await_kernel_before() {}
 MLA_DEVICE Dim3 workgroup_id() { return mla_host_wave->workgroup; }
+// At most so many workgroups begin at once, and so many tokens are ordered among each other.
+constexpr int kBeginAtOnce = 1, kOrdered = 4;
+// Of `count` tokens from the first on, counted from 0, the one that is at `rank` when they are
+// sorted by the length of their lists in units of 64 keys, longest first and otherwise in their
+// order. Either list may be null.
+MLA_DEVICE int member_of_rank(const int* main, const int* extra, int first, int count, int rank) {
+  const auto length = [&](int n) {
+    const int token = first + n;
+    const int keys = (main != nullptr ? main[token + 1] - main[token] : 0) +
+                     (extra != nullptr ? extra[token + 1] - extra[token] : 0);
+    return (keys + 63) / 64;
+  };
+  int found = 0;
+  for (int n = 0; n < count; ++n) {
+    int before = 0;
+    for (int other = 0; other < count; ++other) {
+      const int longer = length(other) - length(n);
+      before += longer > 0 || (longer == 0 && other < n);
+    }
+    if (before == rank) found = n;
+  }
+  return found;
+}
 MLA_DEVICE void barrier() { mla_host_wave->barrier(mla_host_wave); }
 MLA_DEVICE bool any_lane(bool condition) { return condition; }
 MLA_DEVICE float from_lane_xor(float value, int /*bit*/) { return value; }

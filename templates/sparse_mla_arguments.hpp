@@ -21,7 +21,7 @@ struct CacheScope {
   int page_size;          // tokens
   int rows;               // tokens in the cache
   Fp8Format format;
-  int reserved;
+  int ragged;  // not 0: lists are of different lengths, so that it matters which come first
 };
 
 // Kernel arguments of sparse_mla_decode, one struct by value. All pointers are device pointers;

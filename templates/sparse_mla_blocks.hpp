@@ -178,7 +178,8 @@ MLA_DEVICE void decode_by_blocks(const DecodeArgs& args) {
   constexpr Config kWorking = of_fillers(c);
   constexpr int kTeam = kWorking.waves / kTeams;
   const Dim3 group = workgroup_id();
-  const int token = static_cast<int>(group.x), split = static_cast<int>(group.z), wave = wave_id();
+  const int token = token_at(args, static_cast<int>(group.x)), split = static_cast<int>(group.z),
+            wave = wave_id();
   const int head0 = static_cast<int>(group.y) * c.block_h;
   const int splits = total_splits({args.split_main, args.split_extra, args.split_map},
                                   args.extra.indptr != nullptr);

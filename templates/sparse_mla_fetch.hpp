@@ -43,14 +43,15 @@ MLA_DEVICE void fetch_tiles(SplitTiles s, LdsPtr raw, int wave) {
 }
 
 // Has brought near what the workgroup reads first that its CU takes up after this one, as far as
-// that can be known: tokens are taken up in turn. Memory would idle until that one asks. Where
+// that can be known: places are taken up in turn. Memory would idle until that one asks. Where
 // clusters wait for several CUs it is not known, and of many heads a tile takes longer than its
 // rows.
 template <Config c>
-MLA_DEVICE void foresee(const DecodeArgs& args, int token, int split, int wave) {
+MLA_DEVICE void foresee(const DecodeArgs& args, int split, int wave) {
   constexpr Config kFilling = of_fillers(c);
-  const int next = token + compute_units();
-  if (c.cluster > 1 || !has_roles(c) || next >= args.tokens) return;
+  const int place = static_cast<int>(workgroup_id().x) + compute_units();
+  if (c.cluster > 1 || !has_roles(c) || place >= args.tokens) return;
+  const int next = token_at(args, place);
   if (wave == 0) {
     const int head0 = static_cast<int>(workgroup_id().y) * c.block_h;
     will_read_rows(static_cast<const unsigned char*>(args.q) +
@@ -74,7 +75,7 @@ MLA_DEVICE void fetch_rows(const DecodeArgs& args, int token, int split, LdsPtr 
   const SplitTiles tiles = open_split<c>(args, token, split);
   share_registers<c, Role::fetching>();
   fetch_tiles<c>(tiles, raw, wave);
-  foresee<c>(args, token, split, wave);
+  foresee<c>(args, split, wave);
 }
 
 }  // namespace mla

@@ -2,6 +2,7 @@
 
 // Which tiles of a token's index lists a wave reads, and keeping them in flight ahead of their use.
 
+#include "sparse_mla_order.hpp"
 #include "sparse_mla_row_end.hpp"
 
 namespace mla {

@@ -99,7 +99,8 @@ template <Config c>
 MLA_DEVICE void decode_by_scorers(const DecodeArgs& args) {
   constexpr Config kMultiplying = of_multipliers(c);
   const Dim3 group = workgroup_id();
-  const int token = static_cast<int>(group.x), split = static_cast<int>(group.z), wave = wave_id();
+  const int token = token_at(args, static_cast<int>(group.x)), split = static_cast<int>(group.z),
+            wave = wave_id();
   const int head0 = static_cast<int>(group.y) * c.block_h;
   const int splits = total_splits({args.split_main, args.split_extra, args.split_map},
                                   args.extra.indptr != nullptr);

@@ -295,7 +295,8 @@ MLA_DEVICE void place_by_key(Pipeline<c>& pipeline, LdsPtr raw, int wave) {
 template <Config c>
 MLA_DEVICE void decode_by_weights(const DecodeArgs& args) {
   const Dim3 group = workgroup_id();
-  const int token = static_cast<int>(group.x), split = static_cast<int>(group.z), wave = wave_id();
+  const int token = token_at(args, static_cast<int>(group.x)), split = static_cast<int>(group.z),
+            wave = wave_id();
   const int head0 = static_cast<int>(group.y) * c.block_h;
   const int splits = total_splits({args.split_main, args.split_extra, args.split_map},
                                   args.extra.indptr != nullptr);

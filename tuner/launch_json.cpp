@@ -39,7 +39,8 @@ std::vector<Argument> scope_arguments(const std::string& scope, std::size_t at) 
       MLA_ARGUMENT(CacheScope, page_size, "int32", "tokens per page; at least 1, also if absent"),
       MLA_ARGUMENT(CacheScope, rows, "int32", "tokens in the cache"),
       MLA_ARGUMENT(CacheScope, format, "int32", "how e4m3 is read: 1 OCP, 2 FNUZ"),
-      MLA_ARGUMENT(CacheScope, reserved, "int32", "0")};
+      MLA_ARGUMENT(CacheScope, ragged, "int32",
+                   "1 where lists differ in length, so that long ones come first; else 0")};
   for (Argument& field : fields) {
     field.name = scope + "." + field.name;
     field.offset += at;

@@ -61,7 +61,7 @@ class DispatcherInfo(ctypes.Structure):
 
 class Scope(ctypes.Structure):
     _fields_ = (_of(c_void_p, "cache indices indptr") + _of(c_int64, "page_stride")
-                + _of(c_int32, "page_size rows format reserved"))
+                + _of(c_int32, "page_size rows format ragged"))
 
 
 class LaunchArgs(ctypes.Structure):

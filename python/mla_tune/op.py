@@ -22,7 +22,8 @@ _SCHEMA = """sparse_mla_decode(
     Tensor? main_cache, Tensor? main_indices, Tensor? main_indptr,
     Tensor? extra_cache, Tensor? extra_indices, Tensor? extra_indptr,
     Tensor? attn_sink, Tensor(a!) out, Tensor(b!)? lse, Tensor(c!)? workspace,
-    float scale, int main_capacity, int extra_capacity, str main_format, str extra_format) -> ()"""
+    float scale, int main_capacity, int extra_capacity, str main_format, str extra_format,
+    bool ragged=False) -> ()"""
 
 
 def sparse_mla_decode(dispatcher: Dispatcher, q: torch.Tensor,
@@ -36,7 +37,7 @@ def sparse_mla_decode(dispatcher: Dispatcher, q: torch.Tensor,
                       out: Optional[torch.Tensor] = None, lse: Optional[torch.Tensor] = None,
                       workspace: Optional[torch.Tensor] = None, *, scale: float = SCALE,
                       main_capacity: int = 0, extra_capacity: int = 0, main_format: str = "ocp",
-                      extra_format: str = "ocp") -> torch.Tensor:
+                      extra_format: str = "ocp", ragged: bool = False) -> torch.Tensor:
     """Attention of each query token to the cached tokens of its two lists; returns `out`.
 
     q, out      bf16 [tokens, heads, 512]; rows dense
@@ -51,13 +52,16 @@ def sparse_mla_decode(dispatcher: Dispatcher, q: torch.Tensor,
     *_capacity  keys a token to be fast for; every other list is right too. 0: the mean list,
                 rounded up to a power of two
     *_format    "ocp", or "fnuz" as gfx942 writes its main scope
+    ragged      whether lists differ in length, so that long ones are to come first: with more
+                than 114 tokens on Hopper up to a quarter of the time is saved. Right either way;
+                2 % slower where they do not differ, ignored on gfx9
     """
     if out is None:
         out = torch.empty(q.shape, dtype=q.dtype, device=q.device)
     torch.ops.mla_tune.sparse_mla_decode(
         dispatcher.number, q, main_cache, main_indices, main_indptr, extra_cache, extra_indices,
         extra_indptr, attn_sink, out, lse, workspace, scale, main_capacity, extra_capacity,
-        main_format, extra_format)
+        main_format, extra_format, ragged)
     return out
 
 
@@ -84,7 +88,8 @@ def dim_has_gaps(tensor: torch.Tensor) -> bool:
 
 
 def _scope(name: str, cache: Optional[torch.Tensor], indices: Optional[torch.Tensor],
-           indptr: Optional[torch.Tensor], q: torch.Tensor, form: str) -> lib.Scope:
+           indptr: Optional[torch.Tensor], q: torch.Tensor, form: str,
+           ragged: bool) -> lib.Scope:
     given = [t is not None for t in (cache, indices, indptr)]
     if not any(given):
         return lib.Scope()
@@ -104,7 +109,7 @@ def _scope(name: str, cache: Optional[torch.Tensor], indices: Optional[torch.Ten
     stride = cache.stride(0) if pages > 1 else -(-page * ROW_BYTES // 16) * 16
     return lib.Scope(cache=cache.data_ptr(), indices=indices.data_ptr() or cache.data_ptr(),
                      indptr=indptr.data_ptr(), page_stride=stride, page_size=page,
-                     rows=pages * page, format=lib.FORMATS[form])
+                     rows=pages * page, format=lib.FORMATS[form], ragged=ragged)
 
 
 def _capacity(asked: int, indices: Optional[torch.Tensor], tokens: int) -> int:
@@ -135,7 +140,7 @@ def _launch(dispatcher: int, q: torch.Tensor, main_cache: Optional[torch.Tensor]
             extra_indptr: Optional[torch.Tensor], attn_sink: Optional[torch.Tensor],
             out: torch.Tensor, lse: Optional[torch.Tensor], workspace: Optional[torch.Tensor],
             scale: float, main_capacity: int, extra_capacity: int, main_format: str,
-            extra_format: str) -> None:
+            extra_format: str, ragged: bool = False) -> None:
     owner = dispatcher_of(dispatcher)
     here = torch.device("cpu") if owner.ordinal == lib.NO_DEVICE else torch.device(
         "cuda", owner.ordinal)
@@ -150,8 +155,9 @@ def _launch(dispatcher: int, q: torch.Tensor, main_cache: Optional[torch.Tensor]
         lib.LaunchArgs, tokens=tokens, heads=heads, q=q.data_ptr(), q_token_stride=q.stride(0),
         q_head_stride=q.stride(1), out=out.data_ptr(), out_token_stride=out.stride(0),
         out_head_stride=out.stride(1), scale=scale,
-        main=_scope("main", main_cache, main_indices, main_indptr, q, main_format),
-        extra=_scope("extra", extra_cache, extra_indices, extra_indptr, q, extra_format))
+        main=_scope("main", main_cache, main_indices, main_indptr, q, main_format, ragged),
+        extra=_scope("extra", extra_cache, extra_indices, extra_indptr, q, extra_format,
+                     ragged))
     if attn_sink is not None:
         _check("attn_sink", attn_sink, q, torch.float32, (heads,))
         args.sink = attn_sink.data_ptr()

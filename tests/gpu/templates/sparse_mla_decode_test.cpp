@@ -257,6 +257,15 @@ TEST_P(SparseMlaDecodeOnGpu, DequantisesEveryScale) {
   }
 }
 
+// More tokens than workgroups begin at once, so that long lists come first.
+TEST_P(SparseMlaDecodeOnGpu, AttendsToEveryTokenOfARaggedBatch) {
+  for (const int tokens : {115, 150, 333}) {
+    ProblemRecord p = problem(16, tokens, 64, 500);
+    p.lengths = "ragged";
+    expect_right(make_inputs(p, {.seed = 8, .empty_rows = true}), kWhole);
+  }
+}
+
 // Nothing in a kernel depends on who comes first, so that a difference is a race. Head groups read
 // the same rows, the later ones from L2.
 TEST_P(SparseMlaDecodeOnGpu, GivesTheSameBitsEveryTime) {

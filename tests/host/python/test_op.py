@@ -52,6 +52,10 @@ class DecodingInPyTorch(HostTest):
                 case = make_case(**shape)
                 self.assert_right(case, self.run_case(case))
 
+    def test_long_lists_may_come_first(self):
+        case = make_case(tokens=9)
+        self.assert_right(case, self.run_case(case, ragged=True))
+
     def test_without_a_sink(self):
         case = make_case()
         case.sink = None

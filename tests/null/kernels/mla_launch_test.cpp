@@ -84,7 +84,7 @@ class Launch : public ::testing::TestWithParam<const char*> {
     args.q_token_stride = 8200;
     args.q_head_stride = 520;
     args.main = {memory + 16, words + 1, words + 2, 37440, 64, 1000, MLA_FP8_OCP, 0};
-    args.extra = {memory + 32, words + 3, words + 4, 37456, 64, 2000, MLA_FP8_OCP, 0};
+    args.extra = {memory + 32, words + 3, words + 4, 37456, 64, 2000, MLA_FP8_OCP, 1};
     args.sink = reinterpret_cast<float*>(memory + 44);
     args.out = memory + 48;
     args.out_token_stride = 8204;
@@ -133,6 +133,8 @@ TEST_P(Launch, HandsTheKernelsWhatTheCallerGave) {
   EXPECT_EQ(got.main.rows, 1000);
   EXPECT_EQ(got.extra.indptr, args.extra.indptr);
   EXPECT_EQ(got.extra.page_size, 64);
+  EXPECT_EQ(got.main.ragged, 0);
+  EXPECT_EQ(got.extra.ragged, 1);
   EXPECT_EQ(got.extra.rows, 2000);
   EXPECT_EQ(got.sink, args.sink);
   EXPECT_EQ(got.out, args.out);

@@ -1,0 +1,24 @@
+#pragma once
+
+// Which token a workgroup attends to, by its place in the grid.
+
+#include "machine.hpp"
+
+namespace mla {
+
+// Where not all workgroups begin at once, tokens with long lists come first: were a long one begun
+// when others end, all would wait for it. For a place to be answered by itself, at the cost of one
+// look at kOrdered lists, tokens next to each other are ordered in groups of at most so many: first
+// come the longest of each group, then the second, and so on. The number of groups is a power of 2,
+// and the first ones have one more, so that each token has its place.
+MLA_DEVICE int token_at(const DecodeArgs& args, int place) {
+  if (args.tokens <= kBeginAtOnce || (args.main.ragged | args.extra.ragged) == 0) return place;
+  int shift = 0;
+  while (kOrdered << shift < args.tokens) ++shift;
+  const int group = place & ((1 << shift) - 1), more = args.tokens & ((1 << shift) - 1);
+  const int first = group * (args.tokens >> shift) + (group < more ? group : more);
+  const int count = (args.tokens >> shift) + (group < more ? 1 : 0);
+  return first + member_of_rank(args.main.indptr, args.extra.indptr, first, count, place >> shift);
+}
+
+}  // namespace mla
