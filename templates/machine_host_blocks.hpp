@@ -45,14 +45,19 @@ MLA_DEVICE void score_block(ScoreTile<c.mfma> (&s)[kStrips], LdsPtr queries, Lds
     }
   }
 }
-template <int M>
-MLA_DEVICE bool has_nan(const ScoreTile<M>& s) {
+// Of scores by key and head.
+template <typename Scores>
+MLA_DEVICE bool any_nan(const Scores& s) {
   for (const auto& key : s.v) {
     for (const float x : key) {
       if (x != x) return true;
     }
   }
   return false;
+}
+template <int M>
+MLA_DEVICE bool has_nan(const ScoreTile<M>& s) {
+  return any_nan(s);
 }
 // What becomes of scores and sums where keys were shrunk, which they are not here.
 template <int M>

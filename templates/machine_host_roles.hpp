@@ -31,12 +31,7 @@ template <Config c>
 MLA_DEVICE void finish_scores(StripScores<c>&) {}
 template <Config c>
 MLA_DEVICE bool has_nan(const OwnScores<c>& s) {
-  for (const auto& key : s.v) {
-    for (const float x : key) {
-      if (x != x) return true;
-    }
-  }
-  return false;
+  return any_nan(s);
 }
 // How much each key of a strip was shrunk, and what becomes of its scores: here it never is.
 MLA_DEVICE Lift read_lifts(LdsPtr /*lifts*/, int /*strip*/) { return {}; }

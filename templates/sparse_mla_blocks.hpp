@@ -196,11 +196,7 @@ MLA_DEVICE void decode_by_blocks(const DecodeArgs& args) {
   await_buffers<c>();
   share_registers<c, Role::multiplying>();
   Attention<kWorking> a;
-  MLA_UNROLL for (int i = 0; i < PerHead<c.mfma>::kCount; ++i) {
-    a.max[0].v[i] = -infinity();
-    a.sum[0].v[i] = a.exact[0].v[i] = 0;
-  }
-  MLA_UNROLL for (auto& panel : a.out[0]) clear(panel);
+  clear<kWorking>(a);
   if (wave == 0) will_read(args.sink);
   attend_by_blocks<kWorking>(a, walk, {args.main.format, args.extra.format}, scale, queries, raw,
                              tile, board, wave);
