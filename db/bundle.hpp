@@ -83,7 +83,7 @@ class Bundle {
   // Whether its reduce kernels wait for the kernel ahead of them themselves, and so may be launched
   // before that has ended: since format 2.
   bool reduce_waits() const;
-  std::uint64_t size() const;          // of the file
+  std::uint64_t size() const;  // of the file
   // The key that the file names as its signer's; trust it only where it was asked for.
   std::optional<std::vector<std::uint8_t>> signer() const;
 

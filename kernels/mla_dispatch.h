@@ -156,8 +156,8 @@ typedef struct mla_scope {
   int32_t page_size;     /* tokens; the problem's */
   int32_t rows;          /* tokens in the cache */
   int32_t format;        /* mla_fp8; the problem's */
-  int32_t ragged;        /* not 0: lists differ in length, so that long ones are to come first. Right
-                            either way; 2 % slower where they do not, ignored on gfx9 */
+  int32_t ragged;        /* not 0: lists differ in length, so that long ones come first. Right
+                            either way; 2 % slower where they do not; ignored on gfx9 */
 } mla_scope;
 
 /* What one launch works on: device memory; strides count elements. */
