@@ -3,7 +3,7 @@
 // sm_90: the verbs of WaveSplit::blocks, by the warpgroup matrix instruction (wgmma).
 //
 // A team is the four warps that multiply together. Heads are the 64 rows of both products:
-//   scores (heads x keys)  = Q (heads x 512) K^T (512 x the team's keys)
+//   scores (heads x keys) += Q (heads x the team's columns) K^T (the team's columns x keys)
 //   out (heads x columns) += P (heads x keys) V (keys x the team's columns)
 // all four operands in LDS, in groups of 64 columns, 128 bytes a row, in the 128-byte swizzle. What
 // comes out lies over a warp's lanes as with mma.sync, heads being its 16 rows.
@@ -11,17 +11,6 @@
 #include "machine_sm90_cluster.hpp"
 
 namespace mla {
-
-template <Config c>
-struct BlockShape {
-  static_assert(c.waves == 4 * kTeams && c.mfma == 16,
-                "sm_90 multiplies with four waves at a time: choose waves 8, block_h 64");
-  static_assert(c.block_k == 64,
-                "the weights of a head are one row of 128 bytes: choose block_k 64");
-  static_assert(c.load_width == 16, "a lane fills whole chunks of 16 bytes: choose load_width 16");
-  static_assert(c.lds_layout == LdsLayout::swizzled && c.value_read == ValueRead::transposing,
-                "sm_90 reads swizzled tiles, transposing, with wave_split blocks");
-};
 
 // Group `first_group + u` of a strip into the tile from row0 on, columns in their own order.
 template <Config c>
@@ -108,6 +97,13 @@ MLA_DEVICE void multiply_half(float (&d)[c.block_k / 2], const Operand& queries,
 template <Config c, int kStrips>
 MLA_DEVICE void score_block(ScoreTile<16> (&s)[kStrips], LdsPtr queries, LdsPtr tile,
                             LdsPtr exchange, int wave) {
+  static_assert(c.waves == 4 * kTeams && c.mfma == 16,
+                "sm_90 multiplies with four waves at a time: choose waves 12, block_h 64");
+  static_assert(c.block_k == 64,
+                "the weights of a head are one row of 128 bytes: choose block_k 64");
+  static_assert(c.load_width == 16, "a lane fills whole chunks of 16 bytes: choose load_width 16");
+  static_assert(c.lds_layout == LdsLayout::swizzled && c.value_read == ValueRead::transposing,
+                "sm_90 reads swizzled tiles, transposing, with wave_split blocks");
   constexpr int kMine = kStrips * 8, kTeam = c.waves / kTeams, kHalf = kGroups / kTeams * 128;
   static_assert(2 * kMine == c.block_k / 2);
   const int team = wave / kTeam;
