@@ -50,7 +50,7 @@ MLA_DEVICE void copy_row(LdsPtr to, GlobalPtr row, LdsPtr full) {
       : "memory");
 }
 
-// Has `bytes` bytes brought into L2, from a multiple of 16 on.
+// Has kBytes bytes brought into L2, from a multiple of 16 on.
 template <int kBytes>
 MLA_DEVICE void will_copy(GlobalPtr from) {
   asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "n"(kBytes) : "memory");

@@ -6,7 +6,9 @@
 
 namespace mla {
 
-constexpr int kBeginAtOnce = 114;  // workgroups: the SMs of the smallest Hopper
+// Workgroups: the SMs of the smallest Hopper. Not compute_units(), which a small batch would wait
+// for only to learn that its order does not matter.
+constexpr int kBeginAtOnce = 114;
 constexpr int kOrdered = kLanes;
 
 // Of `count` tokens from the first on, counted from 0, the one that is at `rank` when they are

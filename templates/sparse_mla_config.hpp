@@ -317,12 +317,10 @@ MLA_HOST_DEVICE constexpr bool valid(const Config& c) {
              c.stages == kScorerGroups && sets_in_flight(c) == kScorerGroups &&
              c.rescale_threshold > 0;
     case WaveSplit::blocks:
-      return fillers > 1 && c.query_in == QueryIn::lds && c.load_path == LoadPath::bulk &&
-             c.load_width == 16 && c.prefetch >= 2 && c.stages == 1 &&
-             strips_per_tile(c) == kFetchers && c.block_h == c.mfma * fillers / kTeams &&
-             strips_per_tile(c) % kTeams == 0 &&
-             (strips_per_tile(c) % fillers == 0 || fillers == 2 * strips_per_tile(c)) &&
-             kHeadDim / panel_columns(c) % kTeams == 0;
+      return c.query_in == QueryIn::lds && c.load_path == LoadPath::bulk && c.load_width == 16 &&
+             c.prefetch >= 2 && c.stages == 1 && strips_per_tile(c) == kFetchers &&
+             (fillers == kFetchers || fillers == 2 * kFetchers) &&
+             c.block_h == c.mfma * fillers / kTeams && kHeadDim / panel_columns(c) % kTeams == 0;
   }
   return false;
 }

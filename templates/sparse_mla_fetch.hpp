@@ -20,23 +20,31 @@ MLA_DEVICE SplitTiles open_split(const DecodeArgs& args, int token, int split) {
   s.walk = tiles_of_split<c>(args, s.main.length, s.extra.length, split);
   return s;
 }
+// The scope of a tile, and where the tile's keys begin in its list.
+struct TileKeys {
+  ScopeView scope;
+  int first;
+};
+template <Config c>
+MLA_DEVICE TileKeys keys_of(const SplitTiles& s, int tile) {
+  const bool in_main = tile < s.walk.main_tiles;
+  return {choose(in_main, s.main, s.extra),
+          (in_main ? tile : tile - s.walk.main_tiles) * c.block_k};
+}
 // What fetchers do, with LoadPath::bulk: wave w of them brings strip w of every tile, as many tiles
 // ahead as there are sets of buffers.
 template <Config c>
 MLA_DEVICE void fetch_tiles(SplitTiles s, LdsPtr raw, int wave) {
   constexpr Config kFilling = of_fillers(c);
   const auto slots_of = [&](int tile) MLA_LAMBDA {
-    const bool in_main = tile < s.walk.main_tiles;
-    ScopeView scope = choose(in_main, s.main, s.extra);
-    if (tile >= s.walk.end) scope.length = 0;
-    const int first = in_main ? tile : tile - s.walk.main_tiles;
-    return load_slots<kFilling>(scope, first * c.block_k + wave * c.mfma);
+    TileKeys keys = keys_of<c>(s, tile);
+    if (tile >= s.walk.end) keys.scope.length = 0;
+    return load_slots<kFilling>(keys.scope, keys.first + wave * c.mfma);
   };
   Slots<kFilling> slots = slots_of(s.walk.next);
   for (int n = 0; s.walk.next < s.walk.end; s.walk.next += s.walk.step, ++n) {
     const Slots<kFilling> ahead = slots_of(s.walk.next + s.walk.step);
-    fetch_strip<kFilling>(raw, n, wave, choose(s.walk.next < s.walk.main_tiles, s.main, s.extra),
-                          slots);
+    fetch_strip<kFilling>(raw, n, wave, keys_of<c>(s, s.walk.next).scope, slots);
     slots = ahead;
   }
   await_fetched();
@@ -61,10 +69,8 @@ MLA_DEVICE void foresee(const DecodeArgs& args, int split, int wave) {
   }
   SplitTiles s = open_split<c>(args, next, split);
   for (int n = 0; n < sets_in_flight(c) && s.walk.next < s.walk.end; ++n) {
-    const bool in_main = s.walk.next < s.walk.main_tiles;
-    const int tile = in_main ? s.walk.next : s.walk.next - s.walk.main_tiles;
-    const ScopeView scope = choose(in_main, s.main, s.extra);
-    will_fetch<kFilling>(scope, load_slots<kFilling>(scope, tile * c.block_k + wave * c.mfma));
+    const TileKeys keys = keys_of<c>(s, s.walk.next);
+    will_fetch<kFilling>(keys.scope, load_slots<kFilling>(keys.scope, keys.first + wave * c.mfma));
     s.walk.next += s.walk.step;
   }
 }
