@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numeric>
 #include <optional>
+#include <utility>
 
 #include "kernels/random.hpp"
 #include "tuner/measure.hpp"
@@ -187,10 +188,16 @@ bool Sampling::take_turns(std::uint64_t seed) {
     }
     // Judged by whole rounds, so that nobody gains by his place in one.
     const Interval best = best_interval();
+    std::vector<std::pair<std::size_t, SamplingEnd>> done;
+    bool all_have_enough = true;
     for (const std::size_t index : order) {
       if (all_[index].ended) continue;
-      if (const auto how = judge(all_[index], best)) end(index, *how);
+      const auto how = judge(all_[index], best);
+      if (how) done.emplace_back(index, *how);
+      all_have_enough &= how.has_value();
     }
+    for (const auto& [index, how] : done)
+      if (!rules_.together || all_have_enough || how == SamplingEnd::worse) end(index, how);
   }
 }
 

@@ -14,8 +14,11 @@ namespace mla {
 // When a candidate has been sampled enough. Intervals are median_interval()s.
 struct SamplingRules {
   bool prune = true;  // whether candidates end early by being slow, too
-  double slow = 3;    // cut after its first sample: slower than so many times the best
-  double far = 0.2;   // from the second sample on: its fastest is so much above the best's interval
+  // Whether those who have enough go on until all have: a clock that falls late would otherwise
+  // slow down him alone who needs more samples.
+  bool together = false;
+  double slow = 3;   // cut after its first sample: slower than so many times the best
+  double far = 0.2;  // from the second sample on: its fastest is so much above the best's interval
   double margin = 0.01;    // its interval is so much above the best's interval
   double interval = 0.01;  // the width of its interval is less than that of its median
   int fewest = 6;          // samples before an interval counts

@@ -120,6 +120,24 @@ TEST_F(SampleProblem, PrunesNothingInAFinalRound) {
   EXPECT_THAT(results_.at("slow").samples_us, SizeIs(6));
 }
 
+TEST_F(SampleProblem, ComparesFinalistsOverTheSameRounds) {
+  rules_.prune = false;
+  rules_.together = true;
+  // The clock falls when the steadier one would have had enough, so that alone the other paid.
+  const auto falling = [&](const std::string& name, double us, double spread) {
+    add(name, [=](int n, int clock) {
+      const double slower = clock > 30 ? 1.05 : 1;
+      return us * slower * (1 + spread * (n % 2 == 0 ? 1 : -1));
+    });
+  };
+  falling("winner", 10, 0.02);
+  falling("second", 10.2, 0.0001);
+  run();
+  EXPECT_EQ(results_.at("winner").samples_us.size(), results_.at("second").samples_us.size());
+  EXPECT_EQ(results_.at("winner").end, SamplingEnd::spent);
+  EXPECT_LT(median("winner"), median("second"));
+}
+
 TEST_F(SampleProblem, InterleavesSoThatADriftingClockFavoursNobody) {
   rules_.interval = 0;  // all of them to the cap
   const auto drifting = [&](const std::string& name, double us) {
