@@ -26,6 +26,7 @@ WorkgroupRunner::WorkgroupRunner(int most_waves, ReportDefect report)
     w.wave.shared_memory = &WorkgroupRunner::shared_memory;
     w.wave.barrier = &WorkgroupRunner::barrier;
     w.wave.meet = &WorkgroupRunner::meet;
+    w.wave.arrive = &WorkgroupRunner::arrive;
     w.wave.fail = &WorkgroupRunner::fail;
     // The fiber lives as long as its runner, so that stacks stay mapped, and warm when it comes to
     // timing.
@@ -130,6 +131,10 @@ void WorkgroupRunner::meet(const host::Wave* self, int place, int waves) {
   w.wait = w.runner->meetings_.arrive(place, waves);
   w.state = State::waiting;
   w.fiber->yield();
+}
+
+void WorkgroupRunner::arrive(const host::Wave* self, int place, int waves) {
+  static_cast<WaveFiber*>(self->scheduler)->runner->meetings_.arrive(place, waves);
 }
 
 void WorkgroupRunner::fail(const host::Wave* self, const char* what) {

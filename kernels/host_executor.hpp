@@ -48,6 +48,7 @@ class WorkgroupRunner {
   static unsigned char* shared_memory(const host::Wave* self, std::size_t bytes);
   static void barrier(const host::Wave* self);
   static void meet(const host::Wave* self, int place, int waves);
+  static void arrive(const host::Wave* self, int place, int waves);
   static void fail(const host::Wave* self, const char* what);
   unsigned char* shared_memory_of(std::size_t bytes);
   [[noreturn]] void defect(const std::string& what) const;

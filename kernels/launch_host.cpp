@@ -50,6 +50,7 @@ class Workgroups {
   static unsigned char* shared_memory(const host::Wave* self, std::size_t bytes);
   static void barrier(const host::Wave* self);
   static void meet(const host::Wave* self, int place, int waves);
+  static void arrive(const host::Wave* self, int place, int waves);
   static void fail(const host::Wave* self, const char* what);
   void give_up(Fellow& one, Defect defect);
   void run_one(Dim3 workgroup);
@@ -76,6 +77,7 @@ Workgroups::Workgroups(std::function<void()> wave, Dim3 grid, int waves)
     one.wave.shared_memory = &Workgroups::shared_memory;
     one.wave.barrier = &Workgroups::barrier;
     one.wave.meet = &Workgroups::meet;
+    one.wave.arrive = &Workgroups::arrive;
     one.wave.fail = &Workgroups::fail;
     one.wave.scheduler = &one;
     one.fiber = std::make_unique<Fiber>([this, &one] {
@@ -160,6 +162,10 @@ void Workgroups::meet(const host::Wave* self, int place, int waves) {
   one.wait = one.all->meetings_.arrive(place, waves);
   one.state = State::waiting;
   one.fiber->yield();
+}
+
+void Workgroups::arrive(const host::Wave* self, int place, int waves) {
+  fellow(self).all->meetings_.arrive(place, waves);
 }
 
 void Workgroups::fail(const host::Wave* self, const char*) {

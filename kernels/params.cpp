@@ -22,7 +22,7 @@ constexpr Enumerator kWaveSplit[] = {
     entry("keys", WaveSplit::keys),       entry("heads", WaveSplit::heads),
     entry("columns", WaveSplit::columns), entry("weights", WaveSplit::weights),
     entry("blocks", WaveSplit::blocks),   entry("roles", WaveSplit::roles),
-    entry("scorers", WaveSplit::scorers)};
+    entry("scorers", WaveSplit::scorers), entry("rows", WaveSplit::rows)};
 constexpr Enumerator kSplitMap[] = {entry("contiguous", SplitMap::contiguous),
                                     entry("strided", SplitMap::strided)};
 constexpr Enumerator kDequantise[] = {entry("at_store", Dequantise::at_store),

@@ -17,10 +17,10 @@
 namespace mla::host {
 
 // Places at which waves can meet: one is for all of them, the others for some: the multipliers,
-// those who work on tiles, with LoadPath::bulk two waves at each buffer, and what
-// WaveSplit::scorers has of Meeting.
-constexpr int kMultipliersPlace = 1, kTilePlace = 2, kFirstBufferPlace = 3;
-constexpr int kFirstMeetingPlace = kFirstBufferPlace + 16;
+// those who work on tiles, with LoadPath::bulk two at each buffer, where its rows are there and
+// where they have been read, and those of Meeting.
+constexpr int kMultipliersPlace = 1, kTilePlace = 2, kFirstBufferPlace = 3, kMostBuffers = 20;
+constexpr int kFirstMeetingPlace = kFirstBufferPlace + 2 * kMostBuffers;
 constexpr int kMeetingPlaces = kFirstMeetingPlace + kMeetings;
 
 // What hardware registers and LDS are on a GPU.
@@ -46,6 +46,9 @@ struct Wave {
   // Returns when `waves` waves of the workgroup have called it for this place. A workgroup whose
   // waves wait for what cannot come any more is reported as a defect.
   void (*meet)(const Wave* self, int place, int waves);
+
+  // The same for who has nothing to wait for: counts as having called it, and returns at once.
+  void (*arrive)(const Wave* self, int place, int waves);
 };
 
 }  // namespace mla::host

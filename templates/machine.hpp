@@ -13,8 +13,8 @@
 //   OutputPanel    M heads x 4M columns, fp32
 //   PerHead        a number for each of M heads
 //
-// and, for WaveSplit::weights, roles and scorers, where a wave works on all heads of its workgroup
-// at once:
+// and, for WaveSplit::weights, roles, scorers and rows, where a wave works on all heads of its
+// workgroup at once:
 //
 //   StripScores    M keys x all heads, fp32
 //   OwnScores      M keys x the heads it weighs, fp32
@@ -28,16 +28,16 @@
 //
 // The host's spelling (machine_host.hpp) keeps each whole tile in plain arrays, and is the
 // specification of the others. MLA_HAS_WEIGHTS: the machine spells the verbs of WaveSplit::weights,
-// blocks, roles and scorers; MLA_HAS_CLUSTERS: that of Config::cluster.
+// blocks, roles, scorers and rows; MLA_HAS_CLUSTERS: that of Config::cluster.
 
 #if defined(__AMDGCN__) || defined(__HIP_DEVICE_COMPILE__)
 #include "machine_gfx9_products.hpp"
 #elif defined(__CUDACC__) || defined(__CUDACC_RTC__)
 #include "machine_sm90_order.hpp"
-#include "machine_sm90_scorers.hpp"
+#include "machine_sm90_rows.hpp"
 #define MLA_HAS_WEIGHTS
 #define MLA_HAS_CLUSTERS
 #else
-#include "machine_host_scorers.hpp"
+#include "machine_host_rows.hpp"
 #define MLA_HAS_WEIGHTS
 #endif

@@ -1,7 +1,6 @@
 #pragma once
 
-// The host: the verbs of LoadPath::bulk. Who brings rows waits until they have been used, which is
-// stricter than need be.
+// The host: the verbs of LoadPath::bulk.
 
 #include "machine_host_blocks.hpp"
 
@@ -15,11 +14,21 @@ template <Config c>
 MLA_DEVICE LdsPtr buffer_of(LdsPtr buffers, int tile, int filler) {
   return buffers + buffer_number<c>(tile, filler) * row_buffer_bytes(c);
 }
-// Where a filler and who fetches for it wait for each other.
+// How often something was brought to the buffers of the tile before.
 template <Config c>
-MLA_DEVICE void meet_at_buffer(int tile, int filler) {
-  const int number = buffer_number<c>(tile, filler);
-  mla_host_wave->meet(mla_host_wave, host::kFirstBufferPlace + number, 2);
+MLA_DEVICE int turn_of(int tile) {
+  return tile / sets_in_flight(c);
+}
+// Where a filler and who fetches for it meet when its rows are there, and all who read them when
+// they have been read.
+template <Config c>
+MLA_DEVICE int full_place(int tile, int filler) {
+  static_assert(sets_in_flight(c) * c.waves <= host::kMostBuffers);
+  return host::kFirstBufferPlace + 2 * buffer_number<c>(tile, filler);
+}
+template <Config c>
+MLA_DEVICE int empty_place(int tile, int filler) {
+  return full_place<c>(tile, filler) + 1;
 }
 // Elsewhere hints of what is going to be read.
 MLA_DEVICE int compute_units() { return 1; }
@@ -40,11 +49,13 @@ MLA_DEVICE void await_buffers() {
 }
 
 // Brings the rows of a strip's slots into its sharers' buffers of the tile, tiles being counted
-// from 0; a row that is not there becomes zeros.
+// from 0, once they have left them; a row that is not there becomes zeros.
 template <Config c>
 MLA_DEVICE void fetch_strip(LdsPtr buffers, int tile, int strip, const ScopeView& scope,
                             const Slots<c>& slots) {
   constexpr int kRows = gathered_rows(c);
+  for (int filler = strip; filler < c.waves && turn_of<c>(tile) > 0; filler += strips_per_tile(c))
+    mla_host_wave->meet(mla_host_wave, empty_place<c>(tile, filler), readers(c) + 1);
   unsigned keys = 0;
   for (int i = 0; i < c.mfma; ++i) {
     const int slot = slots.v[i];
@@ -63,10 +74,8 @@ MLA_DEVICE void fetch_strip(LdsPtr buffers, int tile, int strip, const ScopeView
   }
   for (int filler = strip; filler < c.waves; filler += strips_per_tile(c)) {
     write_as(buffer_of<c>(buffers, tile, filler) + kRows * (kRowBytes + kScaleBytes), keys);
-    meet_at_buffer<c>(tile, filler);
+    mla_host_wave->arrive(mla_host_wave, full_place<c>(tile, filler), 2);
   }
-  for (int filler = strip; filler < c.waves; filler += strips_per_tile(c))
-    meet_at_buffer<c>(tile, filler);
 }
 // Waits for what a fetching wave has begun.
 MLA_DEVICE void await_fetched() {}
@@ -75,9 +84,10 @@ template <Config c>
 MLA_DEVICE RawStrip<c> await_rows(LdsPtr buffers, int tile, int filler, Fp8Format format) {
   constexpr int kRows = gathered_rows(c);
   const LdsPtr buffer = buffer_of<c>(buffers, tile, filler);
-  meet_at_buffer<c>(tile, filler);
+  mla_host_wave->meet(mla_host_wave, full_place<c>(tile, filler), 2);
   RawStrip<c> raw;
   raw.format = format;
+  raw.staged = buffer;
   raw.keys = read_as<unsigned>(buffer + kRows * (kRowBytes + kScaleBytes));
   __builtin_memcpy(raw.rows, buffer, sizeof raw.rows);
   __builtin_memcpy(raw.scales, buffer + kRows * kRowBytes, sizeof raw.scales);
@@ -97,7 +107,7 @@ MLA_DEVICE bool fill_from_buffer(LdsPtr to, LdsPtr buffers, int tile, int filler
 // Lets the buffer be used again.
 template <Config c>
 MLA_DEVICE void leave_buffer(LdsPtr /*buffers*/, int tile, int filler) {
-  meet_at_buffer<c>(tile, filler);
+  mla_host_wave->arrive(mla_host_wave, empty_place<c>(tile, filler), readers(c) + 1);
 }
 
 }  // namespace mla

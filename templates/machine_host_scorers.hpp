@@ -1,18 +1,23 @@
 #pragma once
 
-// The host: where the waves of WaveSplit::scorers wait for each other.
+// The host: where the waves of WaveSplit::scorers and rows wait for each other.
 
 #include "machine_host_roles.hpp"
 #include "sparse_mla_meetings.hpp"
 
 namespace mla {
 
+template <Config c>
 MLA_DEVICE void meet(Meeting meeting, int group) {
   mla_host_wave->meet(mla_host_wave, host::kFirstMeetingPlace + static_cast<int>(meeting) + group,
-                      waves_at(meeting));
+                      waves_at(c, meeting));
 }
-// The same for who has nothing to wait for; here all wait, which is stricter than need be.
-MLA_DEVICE void tell(Meeting meeting, int group) { meet(meeting, group); }
+// The same for who has nothing to wait for.
+template <Config c>
+MLA_DEVICE void tell(Meeting meeting, int group) {
+  mla_host_wave->arrive(mla_host_wave, host::kFirstMeetingPlace + static_cast<int>(meeting) + group,
+                        waves_at(c, meeting));
+}
 // What a scorer found of its strip, for the multiplier that has it next. `region`: that of the
 // tile's weights; each strip's scores lie just where its weights will and as much behind those of
 // all, so that the one who reads them may write those.

@@ -4,8 +4,9 @@
 //
 // A row buffer is what one wave fills its part of a tile from. A fetching wave serves the buffers
 // of all sharers of its strip, a lane a row. Whatever comes is counted at `full`: of each row its
-// lane's arrival, which is that of its scales, and once how many bytes of rows are to come. Whoever
-// has read all counts that at `empty`. Of both, one waits for the next change by naming its parity.
+// lane's arrival, which is that of its scales, and once how many bytes of rows are to come. Each
+// who has read all counts that at `empty`. Of both, one waits for the next change by naming its
+// parity.
 
 #include "machine_sm90_blocks.hpp"
 
@@ -15,7 +16,7 @@ namespace mla {
 template <Config c>
 struct RowBuffer {
   static constexpr int kRows = gathered_rows(c);
-  static constexpr unsigned kScales = kRows * kRowBytes;
+  static constexpr unsigned kScales = kRows * row_pitch(c);
   static constexpr unsigned kKeys = kScales + kRows * kScaleBytes;  // of the whole strip
   static constexpr unsigned kFull = kKeys + 16, kEmpty = kFull + 8;
   static_assert(before_rows(kEmpty + 8) == row_buffer_bytes(c));
@@ -80,7 +81,7 @@ MLA_DEVICE void open_buffers(LdsPtr buffers, int wave) {
         buffers + static_cast<unsigned>((lane / kSharers * kFilling.waves + filler) *
                                         row_buffer_bytes(kFilling));
     count_arrivals(buffer + Buffer::kFull, Buffer::kRows + 1);
-    count_arrivals(buffer + Buffer::kEmpty, 1);
+    count_arrivals(buffer + Buffer::kEmpty, readers(kFilling));
   }
   publish_to_matrix_unit();  // to whatever else goes past this lane: the copy engine too
   __syncwarp();
@@ -122,7 +123,7 @@ MLA_DEVICE void fetch_strip(LdsPtr buffers, int tile, int strip, const ScopeView
       arrive_expecting(mine + Buffer::kFull,
                        __popc(keys >> share * Buffer::kRows & kMine) * kRowBytes);
     }
-    const LdsPtr to = mine + static_cast<unsigned>(row * kRowBytes),
+    const LdsPtr to = mine + place_of_row<c>(row) * row_pitch(c),
                  scales = mine + Buffer::kScales + static_cast<unsigned>(row * kScaleBytes);
     if (there) {
       copy_row(to, place.row, mine + Buffer::kFull);

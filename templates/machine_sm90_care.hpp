@@ -58,6 +58,8 @@ MLA_DEVICE Care take_care(RawStrip<c>& raw, Lifts& lifts) {
     unsigned largest = 0;
     MLA_ROLLED for (int g = 0; g < kGroups - 1; ++g) largest =
         max(largest, scale_byte<c>(raw, r, g));
+    // WaveSplit::rows has no other way to tell FNUZ, which is half as much, than by its scale.
+    if (c.wave_split == WaveSplit::rows && raw.format != Fp8Format::ocp && largest > 0) --largest;
     const int lift = lift_of(largest);
     lifts.both |= (static_cast<unsigned>(lift) & 0xffffu) << 16 * r;
     uint2 lowered = {0, 0};

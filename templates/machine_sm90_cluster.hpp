@@ -91,5 +91,12 @@ MLA_DEVICE void share_statistics(LdsPtr statistics, const AllHeads<c>& max, cons
               float4{max.v[i], sum.v[i], exact.v[i], sinks.v[i]});
   }
 }
+// The sinks alone, where others shared the rest.
+template <Config c>
+MLA_DEVICE void share_sinks(LdsPtr statistics, const AllHeads<c>& sinks) {
+  if (!speaks_for_all_heads()) return;
+  MLA_UNROLL for (int i = 0; i < AllHeads<c>::kCount; ++i)
+      lds_write(statistics + static_cast<unsigned>(16 * head_of_all(i) + 12), sinks.v[i]);
+}
 
 }  // namespace mla

@@ -34,7 +34,7 @@ struct Shape {
   // What the direct path leaves to registers where LDS is short: RoPE, which needs no dequantising,
   // and the scales.
   static constexpr bool kRopeHeld = kDirect && weighs_by_key(c);
-  static constexpr int kStagedRow = kRopeHeld ? kNopeDim : kRowBytes;
+  static constexpr int kStagedRow = kRopeHeld ? kNopeDim : row_pitch(c);
   // e4m3 bytes a lane takes from a run; direct loads always build 16.
   static constexpr int kLoad = kInLds ? 16 : c.load_width;
   static constexpr int kRows = gathered_rows(c) * 4 / kLanes;  // of a strip that a lane has
@@ -112,10 +112,21 @@ template <Config c>
 MLA_DEVICE int run_offset(int g, int i) {
   return g * kGroupDim + (i * 4 + lane_part()) * 16;
 }
+// Where row `row` of a strip lies among its rows in LDS. With WaveSplit::rows not in turn: QK's
+// loads have rows 2n and 2n + 1 at once, which must be an odd multiple of two places apart to meet
+// in no bank, and PV's have rows 0, 2, 4 and 6 or 1, 3, 5 and 7, which must differ in their place
+// modulo four.
+template <Config c>
+MLA_DEVICE unsigned place_of_row(int row) {
+  const unsigned r = static_cast<unsigned>(row);
+  if constexpr (c.wave_split != WaveSplit::rows) return r;
+  return (r & 12u) | ((r ^ r >> 2) & 1u) << 1 | (r >> 1 & 1u);
+}
 // A lane's bytes of row r from LDS.
 template <Config c>
 MLA_DEVICE LdsPtr staged_at(LdsPtr staged, int r, int g, int i) {
-  return staged + (lane_row() + 8 * r) * Shape<c>::kStagedRow + run_offset<c>(g, i);
+  return staged + (place_of_row<c>(lane_row()) + 8 * r) * Shape<c>::kStagedRow +
+         run_offset<c>(g, i);
 }
 template <Config c>
 MLA_DEVICE LdsPtr staged_scales(LdsPtr staged, int r) {
@@ -277,7 +288,7 @@ MLA_DEVICE uint4 raw_words(const RawStrip<c>& raw, int u, int g, int r, int i) {
 }
 template <Config c>
 MLA_DEVICE void replace_words(RawStrip<c>& raw, int u, int g, int r, int i, const uint4& words) {
-  if constexpr (Shape<c>::kDirect) {
+  if constexpr (Shape<c>::kInLds) {
     lds_write(staged_at<c>(raw.staged, r, g, i), words);
   } else {
     raw.words[u][r][i] = words;

@@ -2,7 +2,7 @@
 
 // sm_90: PV of WaveSplit::weights, and what becomes of the output.
 
-#include "machine_sm90_weights.hpp"
+#include "machine_sm90_values.hpp"
 
 namespace mla {
 
@@ -50,26 +50,51 @@ MLA_DEVICE void finish(HeadColumns<c>& o) {
   }
 }
 
+// With WaveSplit::rows a lane's two rows of a block are columns next to each other, and where
+// blocks come in twos it has both of a pair: four columns of two heads.
+template <Config c>
+MLA_DEVICE bool in_pairs(int wave, int block) {
+  return c.wave_split == WaveSplit::rows && (block < 2 || wave / 4 == 0);
+}
 // What a lane has of a block's eight heads, as four columns of one head next to each other: its
 // run. It comes with two heads of two rows eight apart, and trades with the lane of the row beside
 // its own, which leaves either with one head; where columns are in their own order, then with the
-// lane two rows on.
+// lane two rows on. Of a pair of blocks the run of the first is that of the first head.
 template <Config c>
-MLA_DEVICE float4 head_run(const float (&v)[c.block_h / 2], int octet) {
+MLA_DEVICE float4 head_run(const HeadColumns<c>& o, int wave, int block, int octet) {
+  if (in_pairs<c>(wave, block)) {
+    const float* first = o.v[block / 2 * 2] + 4 * octet + block % 2;
+    const float* second = o.v[block / 2 * 2 + 1] + 4 * octet + block % 2;
+    return {first[0], first[2], second[0], second[2]};
+  }
+  const auto& v = o.v[block];
   const float a = v[4 * octet], b = v[4 * octet + 1], d = v[4 * octet + 2], e = v[4 * octet + 3];
   const bool odd = lane_row() % 2 != 0;
   const float first = from_lane_xor(odd ? a : b, 4), second = from_lane_xor(odd ? d : e, 4);
+  if constexpr (c.wave_split == WaveSplit::rows)
+    return {odd ? first : a, odd ? second : d, odd ? b : first, odd ? e : second};
   const float4 run = {odd ? first : a, odd ? b : first, odd ? second : d, odd ? e : second};
   if constexpr (in_operand_order(c)) return run;
   const bool far = (lane_row() & 2) != 0;
   const float x = from_lane_xor(far ? run.x : run.z, 8), y = from_lane_xor(far ? run.y : run.w, 8);
   return {far ? x : run.x, far ? y : run.y, far ? run.z : x, far ? run.w : y};
 }
-// The head, counted in the workgroup, and the first column of a lane's run.
-MLA_DEVICE int head_of_run(int octet) { return 8 * octet + 2 * lane_part() + lane_row() % 2; }
+// Whether a lane's run is of the second of its two heads of an octet; the head, counted in the
+// workgroup, and the run's first column.
+template <Config c>
+MLA_DEVICE bool is_second(int wave, int block) {
+  return in_pairs<c>(wave, block) ? block % 2 != 0 : lane_row() % 2 != 0;
+}
+MLA_DEVICE int head_of_run(int octet, bool second) {
+  return 8 * octet + 2 * lane_part() + static_cast<int>(second);
+}
 template <Config c>
 MLA_DEVICE unsigned column_of_run(int wave, int block) {
   const unsigned w = static_cast<unsigned>(wave), row = static_cast<unsigned>(lane_row());
+  if constexpr (c.wave_split == WaveSplit::rows) {
+    const unsigned mine = in_pairs<c>(wave, block) ? row : row & ~1u;
+    return value_column(wave, block) + value_run(wave, block) * (w % 4 * 8 + mine);
+  }
   const unsigned g = w / 4 * TeamShape<c>::kBlocks + static_cast<unsigned>(block);
   if constexpr (in_operand_order(c))
     return g * kGroupDim + column_at<c>(w % 4 * 16 + (row & ~1u), g == kGroups - 1);
@@ -77,8 +102,8 @@ MLA_DEVICE unsigned column_of_run(int wave, int block) {
 }
 // A number for each head, of the head of this lane's run.
 template <Config c>
-MLA_DEVICE float of_run(const AllHeads<c>& all, int octet) {
-  return choose_value(lane_row() % 2 != 0, all.v[2 * octet + 1], all.v[2 * octet]);
+MLA_DEVICE float of_run(const AllHeads<c>& all, int octet, bool second) {
+  return choose_value(second, all.v[2 * octet + 1], all.v[2 * octet]);
 }
 MLA_DEVICE uint2 round_run(const float4& v, float factor) {
   return {pack_bf16(v.x * factor, v.y * factor), pack_bf16(v.z * factor, v.w * factor)};
@@ -93,9 +118,10 @@ MLA_DEVICE void share_rows(LdsPtr rows, const HeadColumns<c>& o, int first, int 
                            Value value) {
   MLA_UNROLL for (int block = 0; block < TeamShape<c>::kBlocks; ++block) {
     const LdsPtr at = rows + column_of_run<c>(wave, block) * (sizeof(Run) / 4);
+    const bool second = is_second<c>(wave, block);
     MLA_UNROLL for (int octet = first; octet < first + octets; ++octet) {
-      lds_write(at + static_cast<unsigned>(head_of_run(octet - first)) * kRunRow<Run>,
-                value(head_run<c>(o.v[block], octet), octet));
+      lds_write(at + static_cast<unsigned>(head_of_run(octet - first, second)) * kRunRow<Run>,
+                value(head_run<c>(o, wave, block, octet), octet, second));
     }
   }
 }
@@ -105,7 +131,7 @@ MLA_DEVICE void share_rows(LdsPtr rows, const HeadColumns<c>& o, int first, int 
 template <Config c, typename Run, typename Value>
 MLA_DEVICE void write_rows(void* to, long long row_bytes, int heads, const HeadColumns<c>& o,
                            LdsPtr scratch, int wave, Value value) {
-  constexpr int kFit = tiles_bytes(c) / static_cast<int>(kRunRow<Run>) / 8 * 8;
+  constexpr int kFit = scratch_bytes(c) / static_cast<int>(kRunRow<Run>) / 8 * 8;
   constexpr int kRows = kFit < c.block_h ? (kFit >= 32 ? 32 : kFit >= 16 ? 16 : 8) : c.block_h;
   constexpr int kRuns = kHeadDim / 4, kStep = c.waves * kLanes / kRuns, kMine = kRows / kStep;
   const int thread = wave * kLanes + lane_id(), row0 = thread / kRuns, run0 = thread % kRuns;
@@ -132,8 +158,8 @@ MLA_DEVICE void write_output(void* out, long long row, long long head_stride, in
                              const HeadColumns<c>& o, const AllHeads<c>& factor, LdsPtr scratch,
                              int wave) {
   write_rows<c, uint2>(static_cast<unsigned char*>(out) + 2 * row, 2 * head_stride, heads, o,
-                       scratch, wave, [&](const float4& run, int octet) MLA_LAMBDA {
-                         return round_run(run, of_run<c>(factor, octet));
+                       scratch, wave, [&](const float4& run, int octet, bool second) MLA_LAMBDA {
+                         return round_run(run, of_run<c>(factor, octet, second));
                        });
 }
 // The same as fp32 and as it stands, for a split's partial result.
@@ -141,7 +167,7 @@ template <Config c>
 MLA_DEVICE void write_partial(float* out, long long row, long long head_stride, int heads,
                               const HeadColumns<c>& o, LdsPtr scratch, int wave) {
   write_rows<c, float4>(out + row, 4 * head_stride, heads, o, scratch, wave,
-                        [](const float4& run, int) MLA_LAMBDA { return run; });
+                        [](const float4& run, int, bool) MLA_LAMBDA { return run; });
 }
 
 }  // namespace mla

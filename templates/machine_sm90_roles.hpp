@@ -16,6 +16,7 @@ MLA_HOST_DEVICE constexpr int registers_of(const Config& c, Role role) {
   if (role == Role::fetching) return 56;
   const bool multiplying = role == Role::multiplying;
   if (c.wave_split == WaveSplit::blocks) return 224;
+  if (c.wave_split == WaveSplit::rows) return multiplying ? 144 : 160;
   if (c.wave_split == WaveSplit::scorers) return multiplying ? 168 : 144;
   if (c.waves == 16) return multiplying ? 232 : 112;
   if (c.waves == 12 && c.block_h == 32) return multiplying ? 232 : 136;

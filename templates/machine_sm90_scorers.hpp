@@ -12,14 +12,16 @@ namespace mla {
 MLA_DEVICE int barrier_of(Meeting meeting, int group) {
   return 3 + static_cast<int>(meeting) + group;
 }
+template <Config c>
 MLA_DEVICE void meet(Meeting meeting, int group) {
   asm volatile("barrier.cta.sync %0, %1;" ::"r"(barrier_of(meeting, group)),
-               "r"(waves_at(meeting) * kLanes)
+               "r"(waves_at(c, meeting) * kLanes)
                : "memory");
 }
+template <Config c>
 MLA_DEVICE void tell(Meeting meeting, int group) {
   asm volatile("barrier.cta.arrive %0, %1;" ::"r"(barrier_of(meeting, group)),
-               "r"(waves_at(meeting) * kLanes)
+               "r"(waves_at(c, meeting) * kLanes)
                : "memory");
 }
 // What a scorer found of its strip, for the multiplier that has it next, whose lanes take what the

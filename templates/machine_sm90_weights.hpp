@@ -189,32 +189,37 @@ MLA_DEVICE void begin_multiply(StripScores<c>& s, const KeyFragment<c>& k, LdsPt
   }
   matrix_commit();
 }
-// The same of keys that are in the tile, by this warp's own instruction, which has rows and results
-// in the same lanes; with what is missing of the keys' size. As a loop of few registers: it is
-// rare.
+// The same of step i of the group, by this warp's own instruction, which has rows and results in
+// the same lanes; with what is missing of the keys' size.
+template <Config c>
+MLA_DEVICE void multiply_step(StripScores<c>& s, const uint4& a, LdsPtr queries, int g, int i) {
+  const LdsPtr head = queries + g * c.block_h * 128 + lane_row() * 128;
+  MLA_UNROLL for (int t = 0; t < c.block_h / 8; ++t) {
+    const auto word = [&](int byte) MLA_LAMBDA {
+      return lds_read<unsigned>(head + t * 1024 +
+                                (static_cast<unsigned>(32 * i + byte + 4 * lane_part()) ^
+                                 static_cast<unsigned>(lane_row() * 16)));
+    };
+    float sum[4] = {0, 0, 0, 0};
+    if (g == kGroups - 1) {
+      mma(sum, a, word(0), word(16));
+    } else {
+      mma_f16(sum, a, word(0), word(16));
+    }
+    MLA_UNROLL for (int n = 0; n < 4; ++n) s.v[4 * t + n] += sum[n] * power_of_2(s.lift.of(n / 2));
+  }
+}
+// So all steps of keys that are in the tile. As a loop of few registers: it is rare.
 template <Config c>
 MLA_DEVICE void multiply_kept(StripScores<c>& s, LdsPtr tile, int strip, LdsPtr queries, int g) {
-  const LdsPtr head = queries + g * c.block_h * 128 + lane_row() * 128;
-  const bool rope = g == kGroups - 1;
   __syncwarp();
-  MLA_ROLLED for (int i = 0; i < 4; ++i) {
-    const uint4 a = read_matrices(kept_at<c>(tile, strip, g, i));
-    MLA_UNROLL for (int t = 0; t < c.block_h / 8; ++t) {
-      const auto word = [&](int byte) MLA_LAMBDA {
-        return lds_read<unsigned>(head + t * 1024 +
-                                  (static_cast<unsigned>(32 * i + byte + 4 * lane_part()) ^
-                                   static_cast<unsigned>(lane_row() * 16)));
-      };
-      float sum[4] = {0, 0, 0, 0};
-      if (rope) {
-        mma(sum, a, word(0), word(16));
-      } else {
-        mma_f16(sum, a, word(0), word(16));
-      }
-      MLA_UNROLL for (int n = 0; n < 4; ++n) s.v[4 * t + n] +=
-          sum[n] * power_of_2(s.lift.of(n / 2));
-    }
-  }
+  MLA_ROLLED for (int i = 0; i < 4; ++i)
+      multiply_step<c>(s, read_matrices(kept_at<c>(tile, strip, g, i)), queries, g, i);
+}
+// So all steps of keys that this warp has.
+template <Config c>
+MLA_DEVICE void multiply_alone(StripScores<c>& s, const KeyFragment<c>& k, LdsPtr queries, int g) {
+  MLA_UNROLL for (int i = 0; i < 4; ++i) multiply_step<c>(s, operand_a<c>(k, i), queries, g, i);
 }
 // Waits until at most kPending of what begin_multiply() began are under way, `k` not among them.
 template <Config c, int kPending>

@@ -84,28 +84,29 @@ enum class MatrixType { bf16, f16 };
 #define MLA_WGMMA(n, types, results, operands) \
   "wgmma.mma_async.sync.aligned.m64n" n "k16.f32." types " {" results "}, " operands ";"
 
-// d (64 x N) += A (64 x 16) B (16 x N); A four registers.
-template <int N, MatrixType kType>
+// d (64 x N) += A (64 x 16) B (16 x N); A four registers, B in LDS. kTransposedB: of a B that lies
+// with its columns contiguous, rather than the contraction.
+template <int N, MatrixType kType, bool kTransposedB = false>
 MLA_DEVICE void wgmma_registers(float* d, const uint4& a, unsigned long long b) {
-#define MLA_A_B "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "l"(b)
-#define MLA_SHAPES(types)                                                                 \
-  if constexpr (N == 8) {                                                                 \
-    asm volatile(MLA_WGMMA("8", types, MLA_P4, "{%4, %5, %6, %7}, %8, 1, 1, 1, 0")        \
-                 : MLA_D4(d)                                                              \
-                 : MLA_A_B);                                                              \
-  } else if constexpr (N == 16) {                                                         \
-    asm volatile(MLA_WGMMA("16", types, MLA_P8, "{%8, %9, %10, %11}, %12, 1, 1, 1, 0")    \
-                 : MLA_D8(d)                                                              \
-                 : MLA_A_B);                                                              \
-  } else if constexpr (N == 32) {                                                         \
-    asm volatile(MLA_WGMMA("32", types, MLA_P16, "{%16, %17, %18, %19}, %20, 1, 1, 1, 0") \
-                 : MLA_D16(d)                                                             \
-                 : MLA_A_B);                                                              \
-  } else {                                                                                \
-    static_assert(N == 64);                                                               \
-    asm volatile(MLA_WGMMA("64", types, MLA_P32, "{%32, %33, %34, %35}, %36, 1, 1, 1, 0") \
-                 : MLA_D32(d)                                                             \
-                 : MLA_A_B);                                                              \
+#define MLA_A_B "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "l"(b), "n"(kTransposedB)
+#define MLA_SHAPES(types)                                                                   \
+  if constexpr (N == 8) {                                                                   \
+    asm volatile(MLA_WGMMA("8", types, MLA_P4, "{%4, %5, %6, %7}, %8, 1, 1, 1, %9")         \
+                 : MLA_D4(d)                                                                \
+                 : MLA_A_B);                                                                \
+  } else if constexpr (N == 16) {                                                           \
+    asm volatile(MLA_WGMMA("16", types, MLA_P8, "{%8, %9, %10, %11}, %12, 1, 1, 1, %13")    \
+                 : MLA_D8(d)                                                                \
+                 : MLA_A_B);                                                                \
+  } else if constexpr (N == 32) {                                                           \
+    asm volatile(MLA_WGMMA("32", types, MLA_P16, "{%16, %17, %18, %19}, %20, 1, 1, 1, %21") \
+                 : MLA_D16(d)                                                               \
+                 : MLA_A_B);                                                                \
+  } else {                                                                                  \
+    static_assert(N == 64);                                                                 \
+    asm volatile(MLA_WGMMA("64", types, MLA_P32, "{%32, %33, %34, %35}, %36, 1, 1, 1, %37") \
+                 : MLA_D32(d)                                                               \
+                 : MLA_A_B);                                                                \
   }
   if constexpr (kType == MatrixType::f16) {
     MLA_SHAPES("f16.f16")

@@ -71,21 +71,19 @@ MLA_DEVICE void write_merged(const DecodeArgs& args, const ClusterHead<c>& merge
     args.lse[token * args.lse_token_stride + head] = lse_of(merged.max, merged.sum, merged.exact);
 }
 
-// `statistics` and `rows`: 16 and kRunRow<float4> bytes a head of LDS that is no longer read.
+// `statistics`: where share_statistics() left those of the workgroup, for whom it wrote to LDS
+// before; `rows`: kRunRow<float4> bytes a head of LDS that is no longer read.
 template <Config c>
-MLA_DEVICE void merge_cluster(const DecodeArgs& args, const HeadColumns<c>& out,
-                              const AllHeads<c>& max, const AllHeads<c>& sum,
-                              const AllHeads<c>& exact, const AllHeads<c>& sinks, int token,
+MLA_DEVICE void merge_cluster(const DecodeArgs& args, const HeadColumns<c>& out, int token,
                               int head0, int split, int splits, LdsPtr statistics, LdsPtr rows,
                               int wave) {
   using Share = ClusterShare<c>;
   constexpr int kAtOnce = Share::kAtOnce, kPeers = Share::kPeers;
-  static_assert(c.block_h * static_cast<int>(kRunRow<float4>) <= tiles_bytes(c));
+  static_assert(c.block_h * static_cast<int>(kRunRow<float4>) <= scratch_bytes(c));
   const int rank = split % c.cluster, partials = splits / c.cluster, part = split / c.cluster;
   const auto peer = [&](int n) MLA_LAMBDA { return (rank + 1 + n) % c.cluster; };
-  if (wave == 0) share_statistics<c>(statistics, max, sum, exact, sinks);
   share_rows<c, float4>(rows, out, 0, c.block_h / 8, wave,
-                        [](const float4& run, int) MLA_LAMBDA { return run; });
+                        [](const float4& run, int, bool) MLA_LAMBDA { return run; });
   cluster_barrier();
   const int first = (rank * c.waves + wave) * Share::kMine;
   MLA_ROLLED for (int n = 0; n < Share::kMine; n += kAtOnce) {

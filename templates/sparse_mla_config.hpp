@@ -28,6 +28,7 @@ constexpr int kTeams = 2;        // of waves, with WaveSplit::blocks
 constexpr int kMultipliers = 4;  // waves, with WaveSplit::roles and scorers
 constexpr int kScorerGroups = 2;
 constexpr int kScorers = 4;   // waves of a group
+constexpr int kSummers = 8;   // waves, with WaveSplit::rows
 constexpr int kFetchers = 4;  // waves, with LoadPath::bulk
 
 // Workgroups along the split dimension.
@@ -73,16 +74,22 @@ MLA_HOST_DEVICE constexpr int threads(const ReduceConfig& c, int lanes) { return
 
 // Whether waves do different things all along.
 MLA_HOST_DEVICE constexpr bool has_roles(const Config& c) {
-  return c.wave_split == WaveSplit::roles || c.wave_split == WaveSplit::scorers;
+  return c.wave_split == WaveSplit::roles || c.wave_split == WaveSplit::scorers ||
+         c.wave_split == WaveSplit::rows;
+}
+// Waves that sum what those of other roles have made ready.
+MLA_HOST_DEVICE constexpr int multipliers(const Config& c) {
+  return c.wave_split == WaveSplit::rows ? kSummers : kMultipliers;
 }
 // With roles or LoadPath::bulk, the Config by which each kind of waves works, as if there were no
-// other; of those who fill tiles with WaveSplit::scorers, a group.
+// other; of those who fill tiles with WaveSplit::scorers, a group. With WaveSplit::rows nobody
+// does, and who scores stands for them.
 MLA_HOST_DEVICE constexpr Config of_multipliers(Config c) {
-  c.waves = kMultipliers;
+  c.waves = multipliers(c);
   return c;
 }
 MLA_HOST_DEVICE constexpr Config of_fillers(Config c) {
-  if (c.wave_split == WaveSplit::scorers) {
+  if (c.wave_split == WaveSplit::scorers || c.wave_split == WaveSplit::rows) {
     c.waves = kScorers;
     return c;
   }
@@ -97,12 +104,15 @@ MLA_HOST_DEVICE constexpr bool weighs_by_key(const Config& c) {
 // Waves that exchange what they score and weigh, as there are others that do not; 0: all do. Of the
 // Config of those who do.
 MLA_HOST_DEVICE constexpr int meeting_waves(const Config& c) {
+  if (c.wave_split == WaveSplit::rows) return c.waves;
   if (has_roles(c)) return kMultipliers;
   return c.load_path == LoadPath::bulk ? c.waves : 0;
 }
-// Whether a tile's columns lie in the order in which those who fill it multiply them.
+// Whether queries' and a tile's columns lie in the order in which those who score multiply them out
+// of registers.
 MLA_HOST_DEVICE constexpr bool in_operand_order(const Config& c) {
-  return c.wave_split == WaveSplit::weights || c.wave_split == WaveSplit::scorers;
+  return c.wave_split == WaveSplit::weights || c.wave_split == WaveSplit::scorers ||
+         c.wave_split == WaveSplit::rows;
 }
 
 // Strips are the mfma keys, head tiles the mfma heads, and panels the 4*mfma output columns that
@@ -169,10 +179,19 @@ MLA_HOST_DEVICE constexpr int raw_strip_bytes(const Config& c) {
 }
 // Rows are copied to multiples of 64 bytes, from such: what lies before them ends at one of 128.
 MLA_HOST_DEVICE constexpr int before_rows(int bytes) { return (bytes + 127) / 128 * 128; }
+// From one row to the next in a buffer. With WaveSplit::rows both products read them there, and
+// what is added keeps four rows at the same columns out of each other's banks.
+MLA_HOST_DEVICE constexpr int row_pitch(const Config& c) {
+  return kRowBytes + (c.wave_split == WaveSplit::rows ? 32 : 0);
+}
+// Waves that read a buffer.
+MLA_HOST_DEVICE constexpr int readers(const Config& c) {
+  return c.wave_split == WaveSplit::rows ? 1 + kSummers : 1;
+}
 // With LoadPath::bulk, what one wave fills a tile from: its rows, their scales, which of the
 // strip's keys are there, and two places of 8 bytes where arrivals are counted.
 MLA_HOST_DEVICE constexpr int row_buffer_bytes(const Config& filling) {
-  return before_rows(gathered_rows(filling) * (kRowBytes + kScaleBytes) + 16 + 16);
+  return before_rows(gathered_rows(filling) * (row_pitch(filling) + kScaleBytes) + 16 + 16);
 }
 MLA_HOST_DEVICE constexpr int raw_bytes(const Config& c) {
   if (c.load_path == LoadPath::bulk) {
@@ -185,6 +204,7 @@ MLA_HOST_DEVICE constexpr int raw_bytes(const Config& c) {
 }
 // Tiles: private to each wave with WaveSplit::keys, shared otherwise.
 MLA_HOST_DEVICE constexpr int tiles_bytes(const Config& c) {
+  if (c.wave_split == WaveSplit::rows) return 0;
   return (c.wave_split == WaveSplit::keys ? c.waves : c.stages) * tile_bytes(c);
 }
 // With WaveSplit::weights: the weights of a tile, two forms of 2 bytes each (before them, what
@@ -232,6 +252,21 @@ MLA_HOST_DEVICE constexpr int scorer_board_bytes(const Config& c) {
   return before_rows(kScorerGroups * c.block_k * c.block_h * 4 +
                      statistics_bytes(of_multipliers(c)) + kScorerGroups * scorer_notes_bytes(c));
 }
+// With WaveSplit::rows: for each stage the weights of a tile in two forms of 2 bytes each, and of
+// each key NoPE's seven scales in 2 bytes each; for each stage whether a maximum has grown and by
+// how much, of each head; statistics of the scorers as with WaveSplit::weights; in the end 16 bytes
+// a head for the summers.
+MLA_HOST_DEVICE constexpr int row_weights_bytes(const Config& c) {
+  return c.block_k * c.block_h * 4;
+}
+MLA_HOST_DEVICE constexpr int row_scales_bytes(const Config& c) {
+  return c.block_k * (kGroups - 1) * 2;
+}
+MLA_HOST_DEVICE constexpr int row_growth_bytes(const Config& c) { return 16 + c.block_h * 4; }
+MLA_HOST_DEVICE constexpr int row_board_bytes(const Config& c) {
+  return before_rows(c.stages * (row_weights_bytes(c) + row_scales_bytes(c) + row_growth_bytes(c)) +
+                     statistics_bytes(of_fillers(c)) + c.block_h * 16);
+}
 // Scores that the waves exchange (columns), their weights, or the masks of the keys (heads).
 MLA_HOST_DEVICE constexpr int exchange_bytes(const Config& c) {
   if (c.wave_split == WaveSplit::columns && c.waves > 1)
@@ -240,6 +275,7 @@ MLA_HOST_DEVICE constexpr int exchange_bytes(const Config& c) {
   if (c.wave_split == WaveSplit::heads) return c.stages * 16 * ((strips_per_tile(c) + 3) / 4);
   if (c.wave_split == WaveSplit::roles) return role_board_bytes(c);
   if (c.wave_split == WaveSplit::scorers) return scorer_board_bytes(c);
+  if (c.wave_split == WaveSplit::rows) return row_board_bytes(c);
   if (c.wave_split == WaveSplit::blocks)
     return block_weights_bytes(c) + block_notes_bytes(c) + block_board_bytes(c);
   return 0;
@@ -249,6 +285,10 @@ MLA_HOST_DEVICE constexpr int exchange_bytes(const Config& c) {
 MLA_HOST_DEVICE constexpr int merge_bytes(const Config& c) {
   if (c.wave_split != WaveSplit::keys || c.waves == 1) return 0;
   return c.waves * (c.block_h * panel_columns(c) * 4 + c.block_h * 4 * kStatistics);
+}
+// Where rows are written that leave by whole lines: LDS that is no longer read then.
+MLA_HOST_DEVICE constexpr int scratch_bytes(const Config& c) {
+  return c.wave_split == WaveSplit::rows ? raw_bytes(c) : tiles_bytes(c);
 }
 MLA_HOST_DEVICE constexpr int lds_bytes(const Config& c) {
   const int loop = raw_bytes(c) + tiles_bytes(c) + exchange_bytes(c);
@@ -266,7 +306,7 @@ MLA_HOST_DEVICE constexpr bool valid(const Config& c) {
        (c.waves == 12 && (c.wave_split == WaveSplit::roles || c.wave_split == WaveSplit::blocks)) ||
        (c.waves == 16 && has_roles(c))) &&
       (c.mfma == 16 || c.mfma == 32) && (c.stages == 1 || c.stages == 2) &&
-      (c.prefetch >= 1 && c.prefetch <= 3) &&
+      (c.prefetch >= 1 && c.prefetch <= (c.wave_split == WaveSplit::rows ? 5 : 3)) &&
       (c.load_width == 4 || c.load_width == 8 || c.load_width == 16) &&
       (c.waves_per_eu >= 1 && c.waves_per_eu <= 8) &&
       (c.unroll == 8 ||
@@ -279,7 +319,8 @@ MLA_HOST_DEVICE constexpr bool valid(const Config& c) {
                       static_cast<int>(c.query_in) != 0 && static_cast<int>(c.value_read) != 0;
   if (!known || !chosen) return false;
   if (c.block_k < c.mfma || (c.block_h < c.mfma && !eight)) return false;
-  if (c.dequantise == Dequantise::at_use && c.wave_split != WaveSplit::keys) return false;
+  const bool at_use = c.wave_split == WaveSplit::rows || c.wave_split == WaveSplit::keys;
+  if (c.dequantise == Dequantise::at_use && !at_use) return false;
   if (c.load_path == LoadPath::registers && c.load_width == 4) return false;
   if (c.load_path == LoadPath::bulk && !has_roles(c) && c.wave_split != WaveSplit::blocks) {
     return false;
@@ -287,7 +328,8 @@ MLA_HOST_DEVICE constexpr bool valid(const Config& c) {
   const bool in_panels = c.wave_split == WaveSplit::blocks && panels(c) % c.cluster == 0;
   if (c.cluster > 1 && !in_panels && (!weighs_by_key(c) || c.block_h > 32)) return false;
   // Deeper needs more registers, or scalar registers for addresses, than a wave has.
-  if (c.prefetch == 3 && (c.load_path == LoadPath::direct || c.dequantise == Dequantise::at_use)) {
+  if (c.prefetch == 3 && c.load_path != LoadPath::bulk &&
+      (c.load_path == LoadPath::direct || c.dequantise == Dequantise::at_use)) {
     return false;
   }
   const int fillers = of_fillers(c).waves;
@@ -316,6 +358,11 @@ MLA_HOST_DEVICE constexpr bool valid(const Config& c) {
              strips_per_tile(c) == kScorers && c.query_in == QueryIn::lds && c.load_width == 16 &&
              c.stages == kScorerGroups && sets_in_flight(c) == kScorerGroups &&
              c.rescale_threshold > 0;
+    case WaveSplit::rows:
+      return c.waves == kScorers + kSummers + kFetchers && c.load_path == LoadPath::bulk &&
+             c.dequantise == Dequantise::at_use && c.block_h <= 32 &&
+             strips_per_tile(c) == kScorers && c.query_in == QueryIn::lds && c.load_width == 16 &&
+             c.stages == 2 && c.prefetch >= 3 && c.rescale_threshold > 0;
     case WaveSplit::blocks:
       return c.query_in == QueryIn::lds && c.load_path == LoadPath::bulk && c.load_width == 16 &&
              c.prefetch >= 2 && c.stages == 1 && strips_per_tile(c) == kFetchers &&

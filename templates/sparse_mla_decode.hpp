@@ -17,6 +17,7 @@
 #ifdef MLA_HAS_WEIGHTS
 #include "sparse_mla_blocks.hpp"
 #include "sparse_mla_roles.hpp"
+#include "sparse_mla_rows.hpp"
 #include "sparse_mla_scorers.hpp"
 #include "sparse_mla_weights.hpp"
 #endif
@@ -38,13 +39,15 @@ MLA_DEVICE void sparse_mla_decode(const DecodeArgs& args) {
     decode_by_roles<c>(args);
   } else if constexpr (c.wave_split == WaveSplit::scorers) {
     decode_by_scorers<c>(args);
+  } else if constexpr (c.wave_split == WaveSplit::rows) {
+    decode_by_rows<c>(args);
   } else {
     decode_by_scores<c>(args);
   }
 #else
   static_assert(!weighs_by_key(c) && c.wave_split != WaveSplit::blocks,
                 "this machine's matrix instructions read no operand from LDS: choose another "
-                "wave_split than weights, blocks, roles and scorers");
+                "wave_split than weights, blocks, roles, scorers and rows");
   decode_by_scores<c>(args);
 #endif
 }

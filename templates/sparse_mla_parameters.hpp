@@ -19,20 +19,22 @@ enum class WaveSplit : int {
   roles = 6,  // kMultipliers waves multiply a tile as with weights, while the others fill the next
   scorers = 7,  // the same, but who fills a tile also scores it: kScorerGroups groups of waves take
                 // turns, and the multipliers weigh and sum
+  rows = 8,     // a tile stays rows as they came: kScorers waves score and weigh them, kSummers sum
+                // them, and each dequantises for itself what it multiplies
 };
 
 // Where e4m3 becomes bf16.
 enum class Dequantise : int {
   at_store = 1,  // once, on the way into the LDS tile that both products read
-  at_use = 2,  // in registers for QK, and again for PV one group of 64 columns at a time: less LDS,
-               // more VALU
+  at_use = 2,    // in registers for QK, and again for PV: less LDS, more VALU
 };
 
 enum class LoadPath : int {
   registers = 1,  // global memory -> registers
   direct = 2,     // global memory -> LDS, past the registers
   bulk = 3,  // the same by the copy engine, a whole row at a time, which waves of their own ask
-             // for; with WaveSplit::roles, scorers and blocks
+             // for; with WaveSplit::roles, scorers,
+             // rows and blocks
 };
 
 // How rows of the bf16 tile lie in LDS.
@@ -51,17 +53,20 @@ enum class ValueRead : int {
 // configs/spaces/sparse_mla_decode.yaml; no field may be zero, so that a forgotten one is refused
 // by valid().
 struct Config {
-  int block_h;  // query heads per workgroup: 16, 32, 64, 128; with WaveSplit::weights, roles and
-                // scorers also 8
+  int block_h;  // query heads per workgroup: 16, 32, 64, 128; with WaveSplit::weights, roles,
+                // scorers and rows also 8
   int block_k;  // keys per tile (per wave with WaveSplit::keys, per workgroup otherwise): 16, 32,
                 // 64, 128
   int waves;    // waves per workgroup: 1, 2, 4, 8; with WaveSplit::roles also 12 and 16; with
-                // WaveSplit::scorers 16; with WaveSplit::blocks kFetchers besides those that work
+              // WaveSplit::scorers and rows 16; with WaveSplit::blocks kFetchers besides those that
+              // work
   WaveSplit wave_split;
   int mfma;      // rows and columns of the matrix instruction: 16 or 32
-  int stages;    // key tiles resident in LDS: 1 (one barrier more per tile) or 2
+  int stages;    // key tiles resident in LDS: 1 (one barrier more per tile) or 2; with
+                 // WaveSplit::rows, of their weights
   int prefetch;  // key tiles in flight: 1 loads when needed, 2 loads one tile ahead, 3 two tiles
-                 // ahead
+                 // ahead; with WaveSplit::rows those that LDS holds, 3
+                 // to 5
   Dequantise dequantise;
   LoadPath load_path;
   int load_width;  // bytes per lane and load: 4, 8, 16

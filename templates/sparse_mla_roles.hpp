@@ -124,11 +124,12 @@ MLA_DEVICE OwnHeads<c> offset_from(const AllHeads<c>& max) {
 // Weighs what a multiplier scored, and shares it. But for the first tile, weights are made before
 // it is known whether they will do: whether the maximum has grown too much, or with roles a score
 // is NaN, is asked at the barrier that they need anyway. Calls rescore(whether this wave saw NaN)
-// where they will not, for scores and `largest` to be made again.
-template <Config c, typename Rescore>
-MLA_DEVICE void weigh_or_raise(Weighing<c>& w, OwnScores<c>& scores, OwnHeads<c>& largest,
+// where they will not, for scores and `largest` to be made again, and then rescale(what the output
+// so far is to be multiplied with).
+template <Config c, typename Rescore, typename Rescale>
+MLA_DEVICE void weigh_or_raise(Softmax<c>& w, OwnScores<c>& scores, OwnHeads<c>& largest,
                                float scale, bool first, LdsPtr weights, LdsPtr statistics,
-                               LdsPtr flags, int wave, Rescore rescore) {
+                               LdsPtr flags, int wave, Rescore rescore, Rescale rescale) {
   using Own = OwnHeads<c>;
   constexpr bool kMayBeNan = c.wave_split == WaveSplit::roles;
   const Own max = own_part<c>(w.max, 0), sum = w.sum, exact = w.exact;
@@ -147,7 +148,7 @@ MLA_DEVICE void weigh_or_raise(Weighing<c>& w, OwnScores<c>& scores, OwnHeads<c>
   w.sum = sum;
   w.exact = exact;
   rescore(nan);
-  raise_maxima<c>(w, largest, statistics, wave, 0);
+  rescale(raise_maxima<c>(w, largest, statistics, wave, 0));
   weigh<c>(scores, scale, offset_from<c>(w.max), w.sum, w.exact, weights, wave, 0);
   publish_to_matrix_unit();
   group_barrier<c>();
@@ -167,15 +168,17 @@ MLA_DEVICE void multiply_tiles(Weighing<of_multipliers(c)>& w, TileWalk walk, fl
     OwnScores<kMultiplying> scores;
     OwnHeads<kMultiplying> largest;
     score_tile<kMultiplying>(scores, largest, queries, tile, keys, lifts, scale, wave);
-    weigh_or_raise<kMultiplying>(w, scores, largest, scale, first, board.weights, board.statistics,
-                                 board.flags[0], wave, [&](bool nan) MLA_LAMBDA {
-                                   if (!any_wave<kMultiplying>(nan, board.flags[1])) return;
-                                   clear_nan<kMultiplying>(tile, wave);
-                                   publish_to_matrix_unit();
-                                   group_barrier<kMultiplying>();
-                                   score_tile<kMultiplying>(scores, largest, queries, tile, keys,
-                                                            lifts, scale, wave);
-                                 });
+    weigh_or_raise<kMultiplying>(
+        w, scores, largest, scale, first, board.weights, board.statistics, board.flags[0], wave,
+        [&](bool nan) MLA_LAMBDA {
+          if (!any_wave<kMultiplying>(nan, board.flags[1])) return;
+          clear_nan<kMultiplying>(tile, wave);
+          publish_to_matrix_unit();
+          group_barrier<kMultiplying>();
+          score_tile<kMultiplying>(scores, largest, queries, tile, keys, lifts, scale, wave);
+        },
+        [&](const AllHeads<kMultiplying>& factor)
+            MLA_LAMBDA { multiply<kMultiplying>(w.out, factor); });
     first = false;
     begin_accumulate<kMultiplying>(w.out, tile, board.weights, wave);
     finish<kMultiplying>(w.out);

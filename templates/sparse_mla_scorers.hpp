@@ -49,10 +49,10 @@ MLA_DEVICE void score_tiles(const SplitTiles& s, LdsPtr queries, LdsPtr raw, Lds
                keys = of_stage<c>(board.keys, group) + 4 * strip,
                lifts = of_stage<c>(board.lifts, group);
   const int count = tiles_in(s.walk);
-  meet(Meeting::queries, 0);
+  meet<c>(Meeting::queries, 0);
   for (int n = group; n < count; n += kScorerGroups) {
     const bool in_main = s.walk.next + n * s.walk.step < s.walk.main_tiles;
-    if (n >= kScorerGroups) meet(Meeting::summed, group);
+    if (n >= kScorerGroups) meet<c>(Meeting::summed, group);
     RawStrip<kScoring> rows =
         await_rows<kScoring>(raw, n, strip, in_main ? s.main.format : s.extra.format);
     StripScores<kScoring> scored;
@@ -66,7 +66,7 @@ MLA_DEVICE void score_tiles(const SplitTiles& s, LdsPtr queries, LdsPtr raw, Lds
     write_mask(keys, rows.keys);
     publish_to_matrix_unit();
     if (kept) leave_buffer<kScoring>(raw, n, strip);
-    tell(Meeting::scored, group);
+    tell<c>(Meeting::scored, group);
   }
 }
 
@@ -79,18 +79,21 @@ MLA_DEVICE void multiply_scored(Weighing<of_multipliers(c)>& w, const TileWalk& 
   for (int n = 0; n < count; ++n) {
     const int group = n % kScorerGroups;
     const LdsPtr weights = of_stage<c>(board.weights, group);
-    meet(Meeting::scored, group);
+    meet<c>(Meeting::scored, group);
     OwnScores<kMultiplying> scores;
     take_scores<kMultiplying>(weights, wave, scores);
     take_lifts<kMultiplying>(of_stage<c>(board.lifts, group), wave, scores);
     lift<kMultiplying>(scores, scale);
     mask<kMultiplying>(scores, read_mask(of_stage<c>(board.keys, group) + 4 * wave));
     auto largest = largest_of<kMultiplying>(scores, scale);
-    weigh_or_raise<kMultiplying>(w, scores, largest, scale, n == 0, weights, board.statistics,
-                                 board.flags, wave, [](bool) MLA_LAMBDA {});
+    weigh_or_raise<kMultiplying>(
+        w, scores, largest, scale, n == 0, weights, board.statistics, board.flags, wave,
+        [](bool) MLA_LAMBDA {},
+        [&](const AllHeads<kMultiplying>& factor)
+            MLA_LAMBDA { multiply<kMultiplying>(w.out, factor); });
     begin_accumulate<kMultiplying>(w.out, tiles + group * tile_bytes(c), weights, wave);
     finish<kMultiplying>(w.out);
-    if (n + kScorerGroups < count) tell(Meeting::summed, group);
+    if (n + kScorerGroups < count) tell<c>(Meeting::summed, group);
   }
 }
 
@@ -123,7 +126,7 @@ MLA_DEVICE void decode_by_scorers(const DecodeArgs& args) {
   const float scale = bring_queries<kMultiplying>(args, token, head0, queries, wave);
   await_buffers<c>();
   share_registers<c, Role::multiplying>();
-  tell(Meeting::queries, 0);
+  tell<c>(Meeting::queries, 0);
   Weighing<kMultiplying> w;
   clear<kMultiplying>(w);
   const AllHeads<kMultiplying> sinks = read_sinks<kMultiplying>(args, head0);

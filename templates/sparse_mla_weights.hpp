@@ -13,19 +13,27 @@
 
 namespace mla {
 
-// What a wave knows so far. The maxima are the workgroup's.
+// What a wave knows so far of the softmax. The maxima are the workgroup's.
 template <Config c>
-struct Weighing {
-  AllHeads<c> max;     // running maximum, base 2
-  OwnHeads<c> sum;     // of this wave's weights as PV has them, in bf16; partial until the end
-  OwnHeads<c> exact;   // of the weights before rounding, for LSE alone; partial until the end
+struct Softmax {
+  AllHeads<c> max;    // running maximum, base 2
+  OwnHeads<c> sum;    // of this wave's weights as PV has them, in bf16; partial until the end
+  OwnHeads<c> exact;  // of the weights before rounding, for LSE alone; partial until the end
+};
+// The same of a wave that sums too.
+template <Config c>
+struct Weighing : Softmax<c> {
   HeadColumns<c> out;  // this wave's columns, over all keys
 };
 
 template <Config c>
+MLA_DEVICE void clear(Softmax<c>& s) {
+  MLA_UNROLL for (int i = 0; i < AllHeads<c>::kCount; ++i) { s.max.v[i] = -infinity(); }
+  MLA_UNROLL for (int i = 0; i < OwnHeads<c>::kCount; ++i) s.sum.v[i] = s.exact.v[i] = 0;
+}
+template <Config c>
 MLA_DEVICE void clear(Weighing<c>& w) {
-  MLA_UNROLL for (int i = 0; i < AllHeads<c>::kCount; ++i) { w.max.v[i] = -infinity(); }
-  MLA_UNROLL for (int i = 0; i < OwnHeads<c>::kCount; ++i) w.sum.v[i] = w.exact.v[i] = 0;
+  clear<c>(static_cast<Softmax<c>&>(w));
   clear<c>(w.out);
 }
 
@@ -36,6 +44,12 @@ MLA_DEVICE void score_with_care(RawStrip<c>& raw, LdsPtr queries, LdsPtr tile, i
                                 int group0, StripScores<c>& scores) {
   constexpr int kMine = gathered_groups(c);
   clear<c>(scores);
+  if constexpr (c.wave_split == WaveSplit::rows) {
+    mend_rows<c>(raw, scores.lift);
+    MLA_ROLLED for (int u = 0; u < kMine; ++u)
+        multiply_alone<c>(scores, prepare_keys<c>(raw, take_words<c>(raw, 0, u), 0, u), queries, u);
+    return;
+  }
   if (c.wave_split == WaveSplit::scorers && !wants_rows<c>(raw)) {
     scrub_kept<c>(tile, strip);
   } else {
@@ -50,9 +64,10 @@ MLA_DEVICE void score_with_care(RawStrip<c>& raw, LdsPtr queries, LdsPtr tile, i
   MLA_ROLLED for (int u = 0; u < kMine; ++u)
       multiply_kept<c>(scores, tile, strip, queries, group0 + u);
 }
-// Scores of what the wave gathered of a strip with all heads; it is written to the tile on the way.
-// Calls `taken` when the rows have been read, if c.unroll is not 1: who waits for it is `scorers`.
-// Rows that wants_rows() are read again after that.
+// Scores of what the wave gathered of a strip with all heads; it is written to the tile on the way,
+// but with WaveSplit::rows, whose rows are mended where they lie if need be. Calls `taken` when the
+// rows have been read, if c.unroll is not 1: who waits for it is `scorers`. Rows that wants_rows()
+// are read again after that.
 template <Config c, typename Taken>
 MLA_DEVICE void score_strip(RawStrip<c>& raw, LdsPtr queries, LdsPtr tile, int strip, int group0,
                             StripScores<c>& scores, Taken taken) {
@@ -60,7 +75,7 @@ MLA_DEVICE void score_strip(RawStrip<c>& raw, LdsPtr queries, LdsPtr tile, int s
   clear<c>(scores);
   const auto begin = [&](KeyFragment<c>& keys, const GroupWords& words, int u) MLA_LAMBDA {
     keys = prepare_keys<c>(raw, words, group0, u);
-    keep_keys<c>(tile, strip, group0 + u, keys);
+    if constexpr (c.wave_split != WaveSplit::rows) keep_keys<c>(tile, strip, group0 + u, keys);
     begin_multiply<c>(scores, keys, queries, group0, u);
   };
   if constexpr (c.unroll == 1) {
@@ -107,10 +122,11 @@ MLA_DEVICE AllHeads<c> merge_heads(LdsPtr board, int bytes, Merge merge) {
   return all;
 }
 
-// The workgroup's new maxima, from what its waves found; rescales what was summed so far.
+// The workgroup's new maxima, from what its waves found; rescales the sums so far. Returns what the
+// output so far is to be multiplied with.
 template <Config c>
-MLA_DEVICE void raise_maxima(Weighing<c>& w, OwnHeads<c>& largest, LdsPtr board, int wave,
-                             int share) {
+MLA_DEVICE AllHeads<c> raise_maxima(Softmax<c>& w, OwnHeads<c>& largest, LdsPtr board, int wave,
+                                    int share) {
   using Own = OwnHeads<c>;
   combine_max<c>(largest);
   write_heads<c>(board + wave * Own::kHeads * 4, largest);
@@ -128,7 +144,7 @@ MLA_DEVICE void raise_maxima(Weighing<c>& w, OwnHeads<c>& largest, LdsPtr board,
     w.sum.v[i] *= own.v[i];
     w.exact.v[i] *= own.v[i];
   }
-  multiply<c>(w.out, factor);
+  return factor;
 }
 
 template <Config c>
@@ -176,7 +192,7 @@ MLA_DEVICE void attend_by_weights(Weighing<c>& w, Pipeline<c>& pipeline, const T
     }
     finish<c>(w.out);
     if (any_wave<c>(c.rescale_threshold < 0 || grew, board + c.waves * Own::kHeads * 8))
-      raise_maxima<c>(w, largest, board, wave, share);
+      multiply<c>(w.out, raise_maxima<c>(w, largest, board, wave, share));
     Own offset = own_part<c>(w.max, share);
     MLA_UNROLL for (float& x : offset.v) x = or_zero(x);
     MLA_UNROLL for (int n = 0; n < kMine; ++n) {
@@ -202,7 +218,7 @@ struct Sums {
   AllHeads<c> exact;
 };
 template <Config c>
-MLA_DEVICE Sums<c> sum_waves(Weighing<c>& w, LdsPtr board, int wave) {
+MLA_DEVICE Sums<c> sum_waves(Softmax<c>& w, LdsPtr board, int wave) {
   constexpr int kBytes = OwnHeads<c>::kHeads * 4;
   const auto add = [](float a, float b) MLA_LAMBDA { return a + b; };
   combine_sum<c>(w.sum);
@@ -250,6 +266,30 @@ MLA_DEVICE void write_head_statistics(const DecodeArgs& args, const AllHeads<c>&
     statistics[2] = exact;
   }
 }
+// What each head's output is multiplied with in the end.
+template <Config c>
+MLA_DEVICE AllHeads<c> normalisers(const AllHeads<c>& max, const AllHeads<c>& sum,
+                                   const AllHeads<c>& sinks) {
+  AllHeads<c> factor;
+  MLA_UNROLL for (int i = 0; i < AllHeads<c>::kCount; ++i) factor.v[i] =
+      normaliser(max.v[i], sum.v[i], sinks.v[i] * kLog2E);
+  return factor;
+}
+// Writes out, or with several splits the partial result as it stands.
+template <Config c>
+MLA_DEVICE void write_rows_of_heads(const DecodeArgs& args, const HeadColumns<c>& out,
+                                    const AllHeads<c>& factor, int token, int head0, int split,
+                                    int splits, bool has_tiles, LdsPtr scratch, int wave) {
+  const int heads = args.heads - head0;
+  const long long row = static_cast<long long>(token) * args.heads + head0;
+  if (splits == 1) {
+    write_output<c>(args.out, token * args.out_token_stride + head0 * args.out_head_stride,
+                    args.out_head_stride, heads, out, factor, scratch, wave);
+  } else if (has_tiles) {  // the reduce reads no row of a split whose sum is 0
+    write_partial<c>(args.workspace, (row * splits + split) * kHeadDim,
+                     static_cast<long long>(splits) * kHeadDim, heads, out, scratch, wave);
+  }
+}
 // Applies the sinks and writes out and LSE, or with several splits the partial result. `tiles` and
 // `weights`: LDS that is no longer read.
 template <Config c>
@@ -258,8 +298,8 @@ MLA_DEVICE void write_weighed(const DecodeArgs& args, const Weighing<c>& w, cons
                               int wave, bool has_tiles, LdsPtr tiles, LdsPtr weights) {
 #ifdef MLA_HAS_CLUSTERS
   if constexpr (c.cluster > 1) {
-    merge_cluster<c>(args, w.out, w.max, sums.sum, sums.exact, sinks, token, head0, split, splits,
-                     weights, tiles, wave);
+    if (wave == 0) share_statistics<c>(weights, w.max, sums.sum, sums.exact, sinks);
+    merge_cluster<c>(args, w.out, token, head0, split, splits, weights, tiles, wave);
     return;
   }
 #else
@@ -267,18 +307,8 @@ MLA_DEVICE void write_weighed(const DecodeArgs& args, const Weighing<c>& w, cons
                 "this machine's workgroups do not see each other's LDS: choose "
                 "cluster 1");
 #endif
-  const int heads = args.heads - head0;
-  const long long row = static_cast<long long>(token) * args.heads + head0;
-  if (splits == 1) {
-    AllHeads<c> factor;
-    MLA_UNROLL for (int i = 0; i < AllHeads<c>::kCount; ++i) factor.v[i] =
-        normaliser(w.max.v[i], sums.sum.v[i], sinks.v[i] * kLog2E);
-    write_output<c>(args.out, token * args.out_token_stride + head0 * args.out_head_stride,
-                    args.out_head_stride, heads, w.out, factor, tiles, wave);
-  } else if (has_tiles) {  // the reduce reads no row of a split whose sum is 0
-    write_partial<c>(args.workspace, (row * splits + split) * kHeadDim,
-                     static_cast<long long>(splits) * kHeadDim, heads, w.out, tiles, wave);
-  }
+  const AllHeads<c> factor = splits == 1 ? normalisers<c>(w.max, sums.sum, sinks) : AllHeads<c>{};
+  write_rows_of_heads<c>(args, w.out, factor, token, head0, split, splits, has_tiles, tiles, wave);
   write_head_statistics<c>(args, w.max, sums, token, head0, split, splits, wave);
 }
 

@@ -54,7 +54,7 @@ Counts estimate(const Arch& arch, const Config& c, double gathered) {
   const bool by_columns = c.wave_split == WaveSplit::columns || c.wave_split == WaveSplit::weights;
   const double value_columns = kHeadDim / (by_columns ? c.waves
                                            : blocks   ? kTeams
-                                           : roles    ? kMultipliers
+                                           : roles    ? multipliers(c)
                                                       : 1.0);
   const double weighed = c.wave_split == WaveSplit::weights ? gathered
                          : roles                            ? c.block_k / kMultipliers
@@ -80,7 +80,8 @@ Counts estimate(const Arch& arch, const Config& c, double gathered) {
 
 // Bytes that a tile moves into and out of LDS where the matrix unit takes its operands from there:
 // the tile written, and read by PV and, unless its keys are multiplied out of registers, by QK; the
-// queries or weights that each product reads beside it; rows that come through LDS.
+// queries or weights that each product reads beside it; rows that come through LDS. With
+// WaveSplit::rows no more than those, which both products read.
 double tile_traffic(const Config& c) {
   const double tile = 2.0 * c.block_k * kHeadDim, row = kRowBytes + kScaleBytes;
   const bool blocks = c.wave_split == WaveSplit::blocks;
@@ -89,6 +90,7 @@ double tile_traffic(const Config& c) {
   const double exchanged = blocks ? 8.0 * c.block_k * c.block_h : 0;
   const double weights = 2.0 * c.block_k * c.block_h * (blocks ? kTeams : kGroups);
   const double rows = c.load_path == LoadPath::registers ? 0 : 2 * c.block_k * row;
+  if (c.wave_split == WaveSplit::rows) return heads + weights + 3 * c.block_k * row;
   return tile * (1 + reads) + heads + exchanged + weights + rows;
 }
 
@@ -97,7 +99,7 @@ Step step_of(const Arch& arch, const Config& c, const Resources& use) {
   const bool blocks = c.wave_split == WaveSplit::blocks;
   const bool roles = has_roles(c);
   const double sharers = c.wave_split == WaveSplit::keys ? 1
-                         : roles                         ? kMultipliers
+                         : roles                         ? multipliers(c)
                                                          : of_fillers(c).waves;
   const double fillers = c.wave_split == WaveSplit::scorers ? kScorerGroups * kScorers
                          : roles                            ? of_fillers(c).waves

@@ -31,6 +31,14 @@ constexpr void score_in_turn(Config& c) {
   c.load_path = LoadPath::bulk;
 }
 
+constexpr void keep_rows(Config& c) {
+  score_in_turn(c);
+  c.wave_split = WaveSplit::rows;
+  c.dequantise = Dequantise::at_use;
+  c.block_h = 32;
+  c.prefetch = 4;
+}
+
 constexpr void multiply_in_blocks(Config& c) {
   c.wave_split = WaveSplit::blocks;
   c.block_h = 64;
@@ -103,6 +111,18 @@ constexpr Variant kVariants[] = {
        c.block_h = 8;
        c.rescale_threshold = 1;
        c.cluster = 10;
+     })},
+    {"Rows", with([](Config& c) { keep_rows(c); }), {1, 4}},
+    {"RowsInPairs", with([](Config& c) {
+       keep_rows(c);
+       c.cluster = 2;
+     })},
+    {"RowsEightHeadsInClusters", with([](Config& c) {
+       keep_rows(c);
+       c.block_h = 8;
+       c.prefetch = 5;
+       c.rescale_threshold = 1;
+       c.cluster = 4;
      })},
     {"Blocks", with([](Config& c) { multiply_in_blocks(c); })},
     {"BlocksInPairs", with([](Config& c) {

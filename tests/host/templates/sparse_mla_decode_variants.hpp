@@ -35,6 +35,18 @@ inline constexpr Config kScorersOf16 = with(
     },
     kWeights);
 
+inline constexpr Config kRowsOf32 = with(
+    [](Config& c) {
+      c.wave_split = WaveSplit::rows;
+      c.block_h = 32;
+      c.waves = 16;
+      c.stages = 2;
+      c.prefetch = 4;
+      c.dequantise = Dequantise::at_use;
+      c.load_path = LoadPath::bulk;
+    },
+    kWeights);
+
 inline constexpr Config kRoles = with(
     [](Config& c) {
       c.wave_split = WaveSplit::roles;
@@ -86,6 +98,14 @@ inline const Variant kVariants[] = {
                                 c.rescale_threshold = 1;
                               },
                               kScorersOf16)},
+    {"Rows", kRowsOf32},
+    {"RowsEightHeadsThreeTiles", with(
+                                     [](Config& c) {
+                                       c.block_h = 8;
+                                       c.prefetch = 3;
+                                       c.rescale_threshold = 1;
+                                     },
+                                     kRowsOf32)},
     {"ColumnsTwoStagesQueriesInLds", with([](Config& c) {
        c.stages = 2;
        c.query_in = QueryIn::lds;

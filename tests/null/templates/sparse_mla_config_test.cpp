@@ -108,6 +108,38 @@ TEST(Config, LetsGroupsOfScorersTakeTurns) {
   EXPECT_FALSE(with([](Config& c) { c.rescale_threshold = -1; }));
 }
 
+TEST(Config, LeavesRowsAsTheyCame) {
+  Config config = kRoles;
+  config.wave_split = WaveSplit::rows;
+  config.waves = 16;
+  config.prefetch = 4;
+  config.load_path = LoadPath::bulk;
+  config.dequantise = Dequantise::at_use;
+  EXPECT_TRUE(valid(config));
+  EXPECT_EQ(of_fillers(config).waves, kScorers) << "who scores reads whole strips";
+  EXPECT_EQ(of_multipliers(config).waves, kSummers);
+  EXPECT_EQ(meeting_waves(of_multipliers(config)), kSummers);
+  EXPECT_EQ(sets_in_flight(config), 4) << "tiles of rows in LDS";
+  EXPECT_EQ(tiles_bytes(config), 0);
+  EXPECT_EQ(readers(of_fillers(config)), 1 + kSummers);
+  EXPECT_EQ((query_bytes(config) + exchange_bytes(config)) % 128, 0) << "rows lie behind it";
+  EXPECT_EQ(row_pitch(config) % 16, 0) << "the copy engine writes multiples of 16";
+  const auto with = [&](auto change) {
+    Config other = config;
+    change(other);
+    return valid(other);
+  };
+  EXPECT_TRUE(with([](Config& c) { c.block_h = 8; }));
+  EXPECT_TRUE(with([](Config& c) { c.block_h = 32; }));
+  EXPECT_TRUE(with([](Config& c) { c.prefetch = 5; }));
+  EXPECT_FALSE(with([](Config& c) { c.block_h = 64; })) << "registers are short";
+  EXPECT_FALSE(with([](Config& c) { c.prefetch = 2; })) << "nothing would be on its way";
+  EXPECT_FALSE(with([](Config& c) { c.dequantise = Dequantise::at_store; })) << "there is no tile";
+  EXPECT_FALSE(with([](Config& c) { c.load_path = LoadPath::registers; }));
+  EXPECT_FALSE(with([](Config& c) { c.stages = 1; }));
+  EXPECT_FALSE(with([](Config& c) { c.rescale_threshold = -1; }));
+}
+
 TEST(Config, ClustersWholeSplitsOfFewHeads) {
   Config config = kGood;
   config.wave_split = WaveSplit::weights;
