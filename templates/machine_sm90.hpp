@@ -57,6 +57,11 @@ MLA_DEVICE Dim3 workgroup_id() { return {blockIdx.x, blockIdx.y, blockIdx.z}; }
 // Waits for every wave of the workgroup; what they wrote to LDS before it is visible after it.
 MLA_DEVICE void barrier() { __syncthreads(); }
 MLA_DEVICE bool any_lane(bool condition) { return __any_sync(kAllLanes, condition) != 0; }
+// Returns when a loaded word has arrived: a use that no compiler leaves out or puts off, of no
+// consequence.
+MLA_DEVICE void await_word(unsigned word) {
+  if (any_lane(word == 0x9e3779b9u)) asm volatile("nanosleep.u32 0;" ::: "memory");
+}
 MLA_DEVICE float exp2_fast(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));

@@ -7,11 +7,33 @@
 
 namespace mla {
 
+// Whether LDS has no room for a second workgroup on the SM, of the 228 KiB that there are.
+MLA_HOST_DEVICE constexpr bool alone_on_cu(const Config& c) {
+  return c.load_path == LoadPath::bulk || query_bytes(c) + tiles_bytes(c) > 114 * 1024;
+}
 // Waits for every wave of the cluster that has not ended; what they wrote to LDS before it is
-// visible to all after it. A release at cluster scope would wait for global memory too, a thousand
-// cycles; LDS is one place for all who read it, so that what is in it for the own workgroup is in
-// it for the cluster.
-MLA_DEVICE void cluster_barrier() {
+// visible to all after it. `written`: what this lane has written there last.
+//
+// A release at cluster scope waits for global memory too, a thousand cycles, and nothing was
+// written to that. A workgroup that has its SM to itself goes without: LDS serves a wave's accesses
+// in turn, so that what it wrote is there when something that it read after that has come back.
+// Beside other workgroups the release stays: without it, and without the reading, another SM's
+// reads overtook stores that queued behind those workgroups'.
+template <Config c>
+MLA_DEVICE void share_with_cluster(LdsPtr written) {
+  if constexpr (alone_on_cu(c)) {
+    await_word(lds_read<unsigned>(written));
+    asm volatile(
+        "fence.acq_rel.cta; barrier.cluster.arrive.relaxed.aligned; "
+        "barrier.cluster.wait.acquire.aligned;" ::
+            : "memory");
+  } else {
+    asm volatile("barrier.cluster.arrive.release.aligned; barrier.cluster.wait.acquire.aligned;" ::
+                     : "memory");
+  }
+}
+// Waits until nobody reads this workgroup's LDS any more: what was read of others has been used.
+MLA_DEVICE void leave_cluster() {
   asm volatile(
       "fence.acq_rel.cta; barrier.cluster.arrive.relaxed.aligned; "
       "barrier.cluster.wait.acquire.aligned;" ::

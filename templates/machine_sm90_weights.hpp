@@ -152,15 +152,14 @@ MLA_DEVICE void keep_keys(LdsPtr tile, int strip, int g, const KeyFragment<c>& k
 // sooner all are read, the sooner the next rows can come.
 template <Config c>
 constexpr int words_ahead = c.wave_split == WaveSplit::scorers ? kGroups : 2;
-// Returns when what take_words() read last has arrived: a use that no compiler leaves out or puts
-// off, of no consequence. With others than scorers nobody asks.
+// Returns when what take_words() read last has arrived. With others than scorers nobody asks.
 template <Config c>
 MLA_DEVICE void await_words(const GroupWords (&words)[words_ahead<c>]) {
   if constexpr (c.wave_split != WaveSplit::scorers) return;
   unsigned mixed = words[(kGroups - 1) % words_ahead<c>].v[0][1].x ^
                    words[(kGroups - 1) % words_ahead<c>].v[1][1].x;
   MLA_UNROLL for (const GroupWords& w : words) mixed ^= w.v[0][0].x ^ w.v[1][0].x;
-  if (any_lane(mixed == 0x9e3779b9u)) asm volatile("nanosleep.u32 0;" ::: "memory");
+  await_word(mixed);
 }
 // Sets every NaN of a strip in the tile to 0.
 template <Config c>

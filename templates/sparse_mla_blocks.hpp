@@ -211,7 +211,7 @@ MLA_DEVICE void decode_by_blocks(const DecodeArgs& args) {
                          splits / c.cluster, rank, team == 0 && rank == 0, team * panels(kWorking),
                          walk.next < walk.end || c.cluster > 1);
 #ifdef MLA_HAS_CLUSTERS
-  if constexpr (c.cluster > 1) cluster_barrier();  // nobody leaves whose LDS is being read
+  if constexpr (c.cluster > 1) leave_cluster();
 #endif
 }
 

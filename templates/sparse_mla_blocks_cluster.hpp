@@ -15,7 +15,7 @@ MLA_DEVICE bool merges_panel(int panel, int rank) {
 
 // Makes of the statistics those of the cluster, and of the panels that merges_panel() names theirs.
 // `panels` and `statistics`: LDS that is no longer read, kSharedPanel for each panel of each wave,
-// and what write_statistics() takes for each wave. The caller puts a cluster_barrier() before the
+// and what write_statistics() takes for each wave. The caller calls leave_cluster() before the
 // workgroup's end: others read its LDS.
 template <Config c>
 MLA_DEVICE void merge_panels(Attention<c>& a, LdsPtr panels, LdsPtr statistics, int rank,
@@ -29,7 +29,7 @@ MLA_DEVICE void merge_panels(Attention<c>& a, LdsPtr panels, LdsPtr statistics, 
   MLA_UNROLL for (int panel = 0; panel < kPanels; ++panel) {
     if (!merges_panel<c>(panel, rank)) write_panel(first + panel * kSharedPanel, a.out[0][panel]);
   }
-  cluster_barrier();
+  share_with_cluster<c>(panels);
   const auto peer = [&](int n) MLA_LAMBDA { return (rank + 1 + n) % c.cluster; };
   H max = a.max[0], maxima[kPeers], sums[kPeers], exacts[kPeers], factor;
   MLA_UNROLL for (int n = 0; n < kPeers; ++n) {

@@ -84,7 +84,7 @@ MLA_DEVICE void merge_cluster(const DecodeArgs& args, const HeadColumns<c>& out,
   const auto peer = [&](int n) MLA_LAMBDA { return (rank + 1 + n) % c.cluster; };
   share_rows<c, float4>(rows, out, 0, c.block_h / 8, wave,
                         [](const float4& run, int, bool) MLA_LAMBDA { return run; });
-  cluster_barrier();
+  share_with_cluster<c>(rows);
   const int first = (rank * c.waves + wave) * Share::kMine;
   MLA_ROLLED for (int n = 0; n < Share::kMine; n += kAtOnce) {
     const int piece = first + n, in_group = piece / Share::kOfRow, head = head0 + in_group;
@@ -116,7 +116,7 @@ MLA_DEVICE void merge_cluster(const DecodeArgs& args, const HeadColumns<c>& out,
                       (piece + i) % Share::kOfRow == 0 && speaks_for_wave());
     }
   }
-  cluster_barrier();  // nobody leaves whose LDS is being read
+  leave_cluster();
 }
 
 }  // namespace mla

@@ -101,6 +101,13 @@ constexpr Variant kVariants[] = {
        c.cluster = 16;
      })},
     {"WeightsInClusters", with([](Config& c) { c.cluster = 4; }), {1, 4}},
+    {"WeightsInPairsThreeWorkgroupsAnSm", with([](Config& c) {
+       c.block_h = 8;
+       c.waves_per_eu = 3;
+       c.prefetch = 1;
+       c.rescale_threshold = -1;
+       c.cluster = 2;
+     })},
     {"Scorers", with([](Config& c) { score_in_turn(c); }), {1, 4}},
     {"ScorersInPairs", with([](Config& c) {
        score_in_turn(c);
