@@ -197,9 +197,9 @@ std::string reason_to_reject(const Resources& use, const GpuLimits& limits, int 
     reasons.push_back(
         fmt::format("{} registers, of {} per wave", use.vgprs, limits.registers_per_wave));
   }
-  if (use.lds_bytes > limits.lds_per_workgroup) {
-    reasons.push_back(fmt::format("{} bytes of LDS, of {} per workgroup", use.lds_bytes,
-                                  limits.lds_per_workgroup));
+  const int most_lds = limits.lds_per_workgroup - limits.lds_reserved;
+  if (use.lds_bytes > most_lds) {
+    reasons.push_back(fmt::format("{} bytes of LDS, of {} per workgroup", use.lds_bytes, most_lds));
   }
   if (threads > limits.threads_per_workgroup) {
     reasons.push_back(

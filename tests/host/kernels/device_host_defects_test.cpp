@@ -87,6 +87,22 @@ TEST_F(DeviceHost, LetsSomeWavesMeetApart) {
   EXPECT_THAT(alone.reason, AllOf(HasSubstr("0 of 2 waves"), HasSubstr("(wave 0 1)")));
 }
 
+TEST_F(DeviceHost, LetsAWaveArriveWithoutWaiting) {
+  // Wave 0 is a turn ahead of whom it arrives for, twice over; were it to wait, neither would end.
+  EXPECT_EQ(Verdict::ok, run("KERNEL(DecodeArgs) { if (self->index == 0) { "
+                             "self->arrive(self, 4, 2); self->arrive(self, 5, 2); "
+                             "self->meet(self, 6, 2); } else { self->meet(self, 5, 2); "
+                             "self->meet(self, 4, 2); self->arrive(self, 6, 2); } }",
+                             30)
+                             .verdict);
+  const RunResult alone =
+      run("KERNEL(DecodeArgs) { if (self->index == 0) self->arrive(self, 4, 3); "
+          "else self->meet(self, 4, 3); }",
+          30);
+  EXPECT_EQ(Verdict::crashed, alone.verdict);
+  EXPECT_THAT(alone.reason, HasSubstr("(wave 1)"));
+}
+
 TEST_F(DeviceHost, ReportsExitAbortExceptionAndDefectsOfVerbs) {
   const auto reason = [&](const char* body) {
     const RunResult result = run(body);

@@ -19,7 +19,7 @@ const GpuLimits kGfx942{.lds_per_workgroup = 65536, .lds_per_cu = 65536, .lds_gr
 const GpuLimits kSm90{.lanes = 32,
                       .registers_per_wave = 255,
                       .waves_per_simd = 16,
-                      .lds_per_workgroup = 227 * 1024,
+                      .lds_per_workgroup = 228 * 1024,
                       .lds_per_cu = 228 * 1024,
                       .lds_granule = 128,
                       .lds_reserved = 1024};
@@ -105,6 +105,17 @@ TEST(Inspect, RejectsWhatCannotLaunchOrSpills) {
   EXPECT_THAT(reason({.vgpr_granules = 64}, 512), HasSubstr("no workgroup"));
   EXPECT_EQ(reason({.scratch = 16, .vgpr_spills = 3}),
             "spills 3 VGPRs; uses 16 bytes of scratch memory per lane");
+}
+
+TEST(Inspect, LeavesTheSystemItsShareOfLds) {
+  const auto reason = [](int lds) {
+    Resources use;
+    use.lds_bytes = lds;
+    use.waves_per_simd = 1;
+    return reason_to_reject(use, kSm90, 512);
+  };
+  EXPECT_EQ(reason(227 * 1024), "");
+  EXPECT_EQ(reason(227 * 1024 + 128), "232576 bytes of LDS, of 232448 per workgroup");
 }
 
 TEST(Inspect, CountsInstructionsByKind) {
