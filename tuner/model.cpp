@@ -19,6 +19,7 @@ constexpr double kLdsBytesPerLane = 8;     // of an average LDS instruction
 constexpr double kMissedAgain = 0.25;      // share of rows read again that no cache holds any more
 constexpr double kReduceWavesPerSimd = 8;  // small kernels fill a CU
 constexpr double kLinearConflicts = 4;     // 16 rows from one bank on: 64 bytes of 256
+constexpr double kAsks = 0.8;              // of the time that memory takes for rows
 constexpr double kShows = 0.001;           // of what something slower hides
 
 double ceil_div(double a, double b) { return std::ceil(a / b); }
@@ -136,13 +137,19 @@ Step step_of(const Arch& arch, const Config& c, const Resources& use) {
 double step_cycles(const Arch& arch, const Config& c, const Step& step, double k, double active) {
   const double clock = arch.clock_mhz;
   const double latency = kMemoryLatencyUs * clock;
-  double alone = step.matrix + step.valu_alone + step.lds + step.barriers * kBarrierCycles;
-  alone = c.prefetch == 1 ? alone + latency : std::max(alone, latency / (c.prefetch - 1));
-
   const double waves = k * c.waves;
   const double simd = ceil_div(waves, arch.limits.simds_per_cu) * std::max(step.matrix, step.valu);
   const double share = arch.memory_rate / (clock * 1e6 * active);
   const double memory = waves * step.bytes / std::min(kLoadBytesPerCycle, share);
+
+  double alone = step.matrix + step.valu_alone + step.lds + step.barriers * kBarrierCycles;
+  alone = c.prefetch == 1 ? alone + latency : std::max(alone, latency / (c.prefetch - 1));
+  if (arch.limits.lanes <= 32) {
+    // Waves that do the same at the same time are at LDS together, and nothing hides behind it.
+    if (!has_roles(c)) alone += (c.waves - 1) * step.lds;
+    // Who asks for rows himself stands still while memory has not taken most of them up.
+    if (c.load_path != LoadPath::bulk) alone += kAsks * memory;
+  }
   return std::max({alone, simd, waves * step.lds, memory}) + kShows * alone;
 }
 

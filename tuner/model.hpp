@@ -8,7 +8,7 @@ namespace mla {
 
 // The version of the formula below. Predictions of two versions are those of two devices.
 // RAISE IT when a prediction changes.
-constexpr int kModelVersion = 3;
+constexpr int kModelVersion = 4;
 
 // What one launch of a variant is expected to take. All in microseconds.
 struct Prediction {
@@ -31,17 +31,20 @@ struct Prediction {
 //   lds    = static LDS instructions / bodies * 8 bytes * lanes / 128             of the CU's LDS
 //            and on gfx9 four times that where the layout is linear. Where the matrix unit takes
 //            operands from LDS: what a tile moves into and out of it / 128 / waves, which is each
-//            product's operands, the tile written, and rows on their way through
+//            product's operands, the tile written, and rows on their way through; with
+//            WaveSplit::rows, which writes none, rows thrice
 //   memory = bytes gathered / this CU's share of the bandwidth, at most 64 bytes per cycle
 // bodies is how often the tile loop's body stands in the code: static matrix instructions over
 // those of one step. Where the compiler brings no disassembler, LDS instructions are estimated from
 // Config as VALU ones always are: of those that stand in gfx9's code a step executes a fifth to two
 // fifths (the others run once, or for NaN alone), of LDS instructions nine tenths. A wave by itself
 // needs matrix + valu + lds + barriers, and waits for memory: the whole latency with prefetch 1,
-// latency / (prefetch - 1) at least otherwise. A CU with k workgroups of w waves needs at least
-// ceil(k w / simds) * max(matrix, valu), k w lds, k w memory. The step is the largest, and a
-// thousandth of what a wave needs by itself: of variants that wait for the same, dozens on gfx9,
-// the one with the most slack shall win, and not the one whose key is smallest.
+// latency / (prefetch - 1) at least otherwise. Where operands come from LDS (the H200's records),
+// waves without roles are at it together, so that one needs the lds of all; and who asks for rows
+// without the copy engine needs 0.8 of memory's time besides. A CU with k workgroups of w waves
+// needs at least ceil(k w / simds) * max(matrix, valu), k w lds, k w memory. The step is the
+// largest, and a thousandth of what a wave needs by itself: of variants that wait for the same,
+// dozens on gfx9, the one with the most slack shall win, and not the one whose key is smallest.
 //
 //   workgroup = 2 latencies + steps * step + merge + 1 latency
 //   k         = workgroups a CU holds (registers, LDS, waves), at most what the grid gives it. Of
