@@ -183,6 +183,14 @@ TEST_F(Timing, LeavesAProblemToTheRunnerThatKnowsIt) {
 
 TEST_F(Timing, EndsAllThreadsWhenItIsStopped) {
   for (int i = 1; i < 4; ++i) add_runner();
+  // Slow after a while, so that no thread is done before this one has heard of twenty.
+  for (const auto& runner : runners_) {
+    for (auto& [name, script] : runner->scripts)
+      script = [quick = script](int n, int clock) {
+        if (clock > 200) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        return quick(n, clock);
+      };
+  }
   std::vector<TimingTask> tasks;
   for (int i = 0; i < 400; ++i) tasks.push_back(task(i + 1));
   std::size_t seen = 0;
