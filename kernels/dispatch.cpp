@@ -115,12 +115,13 @@ int DispatchTable::find_near(const Class& in, const Query& query) const noexcept
   const Place wanted = place_of(query);
   const int gap = std::max({in.least_main - wanted.main, wanted.main - in.most_main, 0});
   int best = -1;
+  bool best_overfills = true;
   Distance least(wanted, 0, wanted);
   // Whether no row so far in tokens and extra keys can be the answer; then none farther can.
   const auto hopeless = [&](int tokens, int extra) {
     const int worst = std::max({tokens, extra, gap}), sum = tokens + extra + gap;
     if (worst > kNear) return true;
-    return best >= 0 && std::tie(worst, sum) > std::tie(least.worst, least.sum);
+    return !best_overfills && std::tie(worst, sum) > std::tie(least.worst, least.sum);
   };
   // Of rows that are as near. They ascend by tokens, extra keys and main keys.
   const auto wins = [&](int a, int b) {
@@ -137,10 +138,15 @@ int DispatchTable::find_near(const Class& in, const Query& query) const noexcept
           if (hopeless(tokens, extra)) return false;
           const Distance distance(place, tokens, wanted);
           const int row = static_cast<int>(&place - places_.data());
-          const bool better =
-              best < 0 || distance < least || (distance == least && wins(row, best));
-          if (distance.worst <= kNear && better) {
+          if (distance.worst > kNear) return true;
+          const Row& one = rows_[static_cast<std::size_t>(row)];
+          const bool full = overfills(launch_of(one), one.shape, query, units_);
+          const bool better = best < 0 || full < best_overfills ||
+                              (full == best_overfills &&
+                               (distance < least || (distance == least && wins(row, best))));
+          if (better) {
             best = row;
+            best_overfills = full;
             least = distance;
           }
           return true;

@@ -113,17 +113,21 @@ struct LookupRule {
 //                 otherwise)
 //   tokens, main_len, extra_len   each within a factor of 8; a length of 0 counts as 1
 // A winner that was measured goes before one that was predicted; then that of the very shape; among
-// the near ones the one whose worst of tokens, main_len and extra_len is nearest, as |log2| of the
-// ratio; then by the sum of the three; then by the sum of the pages' |log2|; then by heads; then
-// the one that reads as many keys in all, by the |log2| of tokens * (main_len + extra_len); then
-// fewer tokens, more extra keys, more main keys. Distances are compared in 1024ths of an octave.
-// The same shape tuned more than once counts by its best row: measured first, then a cold cache,
-// then uniform lengths, then the shortest time, then the newest release.
+// the near ones one whose cluster is no more splits than fit (below), as clusters wait for each
+// other where units are short; then the one whose worst of tokens, main_len and extra_len is
+// nearest, as |log2| of the ratio; then by the sum of the three; then by the sum of the pages'
+// |log2|; then by heads; then the one that reads as many keys in all, by the |log2| of tokens *
+// (main_len + extra_len); then fewer tokens, more extra keys, more main keys. Distances are
+// compared in 1024ths of an octave. The same shape tuned more than once counts by its best row:
+// measured first, then a cold cache, then uniform lengths, then the shortest time, then the newest
+// release.
 //
 // The winner of another shape is launched in splits that fit the query:
 //   workgroups  no more than the winner had, which found out what the device takes, or than one for
-//               each compute unit, whichever is more. A winner of one split found out that it wants
-//               no more than it had
+//               each compute unit, whichever is more. A winner that leaves one result a row, of one
+//               split or merged by one cluster, found out that it wants no more than it had; one
+//               of a single split whose workgroups fill a compute unit (LoadPath::bulk) that it
+//               wants no more than there are units
 //   tiles       each split as many as come of that, rounded up; then the fewest splits with so many
 //   scopes      apart where the winner kept them apart and that makes no split longer; else joint
 //   cluster     the next multiple of the winner's, joint
@@ -137,7 +141,10 @@ struct LookupRule {
 // the smallest token count, the smallest length or both are held out as well: 3.6 to 5.9 %, 18 %
 // at worst. The rule was chosen on that record; over sm_90_h200_regret.json.zst, measured later (42
 // problems, 256 to 4096 keys, 7 kernels, 29 problems held out), it costs 1.1 %, and 7.1 % at worst.
-// mla_regret_bench prints these and what one launch or peers' formulas cost there.
+// What it says of clusters and of LoadPath::bulk was chosen on sm_90_h200_rows.json.zst (26
+// problems of 8 to 128 heads, tokens a factor of 2 to 64 apart): with one problem held out at a
+// time it costs 3.9 %, and 21 % at worst; 11.5 and 77 % without. mla_regret_bench prints these and
+// what one launch or peers' formulas cost there.
 //
 // A look-up visits token counts, and for each the lengths of the extra scope, outwards from the
 // query's and only as far as something better can be: it costs about as much with 10,000 winners as

@@ -46,6 +46,10 @@ constexpr unsigned class_of(const Query& q) {
   return key;
 }
 
+// Whether a cluster of a launch that won for `tuned` is more splits than fit `query`: some would
+// wait for others.
+bool overfills(const Launch& launch, const Query& tuned, const Query& query, int units) noexcept;
+
 // The splits for `query` of a launch that won for `tuned`: the rule of DispatchTable.
 Splits fit_splits(const Launch& launch, const Query& tuned, const Query& query, int units) noexcept;
 

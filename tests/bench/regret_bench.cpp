@@ -95,6 +95,18 @@ void print_others(const Record& record, const std::vector<Truth>& all) {
   }
 }
 
+// The dispatcher alone, with each problem held out by itself.
+void print_one_at_a_time(const Record& record, const std::vector<Truth>& all) {
+  Line line;
+  for (const Truth& truth : all) {
+    std::vector<const Truth*> known;
+    for (const Truth& other : all)
+      if (&other != &truth) known.push_back(&other);
+    line.add(truth, score(truth, dispatched(record.arch, known)(truth.query)));
+  }
+  print_line("dispatcher, one held out", "one", line);
+}
+
 void print_table(const std::string& file, bool every_problem) {
   std::ifstream in(file, std::ios::binary);
   if (!in) throw Error(ErrorKind::usage, fmt::format("{}: cannot be read", file));
@@ -124,6 +136,7 @@ void print_table(const std::string& file, bool every_problem) {
              "held", "n", "geo. mean", "worst", "> 15 %", "measured", "reduce", "near", "none");
   for (const Named& named : policies) print_policy(all, held, named, every_problem);
   print_others(record, all);
+  print_one_at_a_time(record, all);
   fmt::print(
       "from 1st: the smallest is held out, too. unfitted: in the winner's own splits\n"
       "measured: that launch was timed; reduce: but for its reduce kernel; near: the same\n"

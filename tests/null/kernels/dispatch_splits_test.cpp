@@ -60,6 +60,54 @@ TEST(DispatchSplits, FitsWholeClusters) {
   EXPECT_EQ(few.partials, 2);
   EXPECT_EQ(few.workspace_bytes, workspace_floats(32, 16, 2) * 4);
   EXPECT_THAT(fitted(query(16, 128, 128, 512)).launch.splits, Shared(0, 4)) << "never less";
+  Winner w = winner(query(16, 64, 1, 0), 1);
+  Launch launch = variant_launch(w.params);
+  launch.config.wave_split = WaveSplit::weights;
+  launch.config.query_in = QueryIn::lds;
+  launch.config.cluster = 4;
+  launch.splits = {0, 4, SplitMap::contiguous};
+  w.params = variant_params(launch);
+  EXPECT_THAT(DispatchTable("gfx950", {w}).lookup(query(16, 64, 0, 0)).launch.splits, Shared(0, 4))
+      << "of no keys at all";
+}
+
+TEST(DispatchSplits, AsksForNoMoreThanTheOneClusterThatMergedARow) {
+  const auto fitted = [](int splits, const Query& asked) {
+    Winner w = winner(query(16, 1, 128, 512), 1);
+    Launch launch = variant_launch(w.params);
+    launch.config.wave_split = WaveSplit::weights;
+    launch.config.query_in = QueryIn::lds;
+    launch.config.block_k = 64;
+    launch.config.cluster = 4;
+    launch.splits = {0, splits, SplitMap::contiguous};
+    w.params = variant_params(launch);
+    return DispatchTable("gfx950", {w}).lookup(asked).launch.splits;
+  };
+  EXPECT_THAT(fitted(4, query(16, 1, 128, 1024)), Shared(0, 4)) << "it left units idle";
+  EXPECT_THAT(fitted(8, query(16, 1, 128, 1024)), Shared(0, 20)) << "it had two, a tile each";
+}
+
+TEST(DispatchSplits, SplitsNothingForUnitsThatAreAllTaken) {
+  const auto fitted = [](LoadPath load_path, int tokens) {
+    Winner w = winner(query(16, 512, 128, 1024), 1);
+    Launch launch = variant_launch(w.params);
+    launch.config.wave_split = WaveSplit::roles;
+    launch.config.query_in = QueryIn::lds;
+    launch.config.block_k = 64;
+    launch.config.waves = load_path == LoadPath::bulk ? 16 : 12;
+    launch.config.stages = 2;
+    launch.config.prefetch = 2;
+    launch.config.load_width = 16;
+    launch.config.rescale_threshold = 8;
+    launch.config.load_path = load_path;
+    launch.splits = {0, 1, SplitMap::contiguous};
+    w.params = variant_params(launch);
+    EXPECT_TRUE(valid(launch.config));
+    return DispatchTable("gfx950", {w}).lookup(query(16, tokens, 128, 1024)).launch.splits;
+  };
+  EXPECT_THAT(fitted(LoadPath::bulk, 256), Shared(0, 1)) << "a unit each";
+  EXPECT_THAT(fitted(LoadPath::bulk, 128), Shared(0, 2));
+  EXPECT_THAT(fitted(LoadPath::registers, 256), Shared(0, 2)) << "a unit may hold two";
 }
 
 TEST(DispatchSplits, SplitsAWinnerOfOneSplitWithTheFallbacksReduceKernel) {

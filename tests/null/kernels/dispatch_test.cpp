@@ -42,6 +42,16 @@ using test::winner;
 
 const Query kServed = query(16, 8, 128, 1024);
 
+Winner in_clusters(Winner w, int cluster) {
+  Launch launch = variant_launch(w.params);
+  launch.config.wave_split = WaveSplit::weights;
+  launch.config.query_in = QueryIn::lds;
+  launch.config.cluster = cluster;
+  launch.splits = {0, cluster * launch.splits.split_extra, SplitMap::contiguous};
+  w.params = variant_params(launch);
+  return w;
+}
+
 int mark(const Answer& answer) { return variant_launch(answer.params).splits.split_extra; }
 
 TEST(Dispatch, AnswersTheVeryShapeExactly) {
@@ -102,6 +112,16 @@ TEST(Dispatch, BreaksATieForFewerTokens) {
   const DispatchTable table(
       "gfx950", {winner(query(16, 16, 128, 1024), 1), winner(query(16, 4, 128, 1024), 2)});
   EXPECT_EQ(mark(table.lookup(query(16, 8, 128, 1024))), 2);
+}
+
+TEST(Dispatch, LeavesAClusterThatWouldWaitForUnitsToWhoHasNothingElse) {
+  Winner pairs = winner(query(16, 128, 128, 1024), 1), whole = winner(query(16, 512, 128, 1024), 1);
+  pairs = in_clusters(pairs, 2);
+  const DispatchTable both("gfx950", {pairs, whole}), one("gfx950", {pairs});
+  EXPECT_EQ(both.lookup(query(16, 100, 128, 1024)).tuned_for.tokens, 128);
+  EXPECT_EQ(both.lookup(query(16, 140, 128, 1024)).tuned_for.tokens, 512)
+      << "280 workgroups in pairs, of 256 units";
+  EXPECT_EQ(one.lookup(query(16, 140, 128, 1024)).tuned_for.tokens, 128);
 }
 
 TEST(Dispatch, BreaksATieOfLengthsForTheLarger) {
@@ -232,6 +252,19 @@ TEST(Dispatch, FallsBackToSomethingThatTheKernelsTake) {
 
 double in_octaves(int n) { return std::round(std::log2(std::max(n, 1)) * 1024); }
 
+// Whether a winner's cluster is more splits than fit a query, on the 256 units of gfx950.
+bool is_crowded(const Winner& w, const Query& q) {
+  const Launch launch = variant_launch(w.params);
+  const auto groups = [&](int heads) {
+    return (heads + launch.config.block_h - 1) / launch.config.block_h;
+  };
+  const int had = w.problem.num_tokens * groups(w.problem.num_heads) *
+                  total_splits(launch.splits, w.problem.extra_len > 0);
+  const bool leaves_one = partials(launch, w.problem.extra_len > 0) == 1;
+  const int wanted = leaves_one ? had : std::max(had, 256);
+  return launch.config.cluster > 1 &&
+         std::max(wanted / (q.tokens * groups(q.heads)), 1) < launch.config.cluster;
+}
 // The rule of the header, written the long way round.
 const Winner* nearest_by_rule(const std::vector<Winner>& winners, const Query& q) {
   const Winner* best = nullptr;
@@ -246,7 +279,9 @@ const Winner* nearest_by_rule(const std::vector<Winner>& winners, const Query& q
     if ((p.num_heads + 15) / 16 != (q.heads + 15) / 16) continue;
     if ((p.extra_len == 0) != (q.extra_len == 0)) continue;
     if (std::max({t, m, e}) > 3 * 1024) continue;
+    const bool same = p.num_heads == q.heads && t + m + e == 0;
     const std::vector<double> rank = {double(w.evidence),
+                                      double(!same && is_crowded(w, q)),
                                       std::max({t, m, e}),
                                       t + m + e,
                                       0,
@@ -280,6 +315,7 @@ TEST(Dispatch, FollowsItsWrittenRuleOnRandomTables) {
       seen.push_back(q);
       winners.push_back(
           winner(q, i + 1, pick({0, 3}) == 0 ? Evidence::measured : Evidence::predicted));
+      if (pick({0, 1, 2}) == 0) winners.back() = in_clusters(winners.back(), pick({2, 4}));
     }
     const DispatchTable table("gfx950", winners);
     for (int i = 0; i < 40; ++i) {
