@@ -53,7 +53,9 @@ MLA_DEVICE void weigh_tiles(Softmax<of_fillers(c)>& w, const SplitTiles& s, floa
     RawStrip<kScoring> rows = rows_of(n);
     StripScores<kScoring> scored;
     score_strip<kScoring>(rows, queries, 0, wave, 0, scored, []() MLA_LAMBDA {});
-    tell<c>(Meeting::scored, stage);
+    // Not of the first: it would be told of the third before who sums need have come for it, and
+    // who waits for `spent` has come for every other.
+    if (n > 0) tell<c>(Meeting::scored, stage);
     OwnScores<kScoring> scores;
     receive_scores<kScoring>(weights, scored, scores, wave, 0);  // nobody shares the strip
     lift<kScoring>(scores, scale);
@@ -83,7 +85,6 @@ MLA_DEVICE void sum_tiles(HeadColumns<of_multipliers(c)>& out, const SplitTiles&
                           const RowBoard<c>& board, int wave) {
   constexpr Config kSumming = of_multipliers(c), kScoring = of_fillers(c);
   const int count = tiles_in(s.walk);
-  if (count > 0) meet<c>(Meeting::scored, 0);
   for (int n = 0; n < count; ++n) {
     const bool in_main = s.walk.next + n * s.walk.step < s.walk.main_tiles;
     const int stage = n % c.stages;
