@@ -22,15 +22,6 @@ MLA_DEVICE void multiply_alone(StripScores<c>& s, const KeyFragment<c>& k, LdsPt
 // A strip's scales for those who sum: here they find them in the rows' buffer.
 template <Config c>
 MLA_DEVICE void leave_scales(LdsPtr /*scales*/, int /*strip*/, const RawStrip<c>&) {}
-// A number for each head through LDS, 4 bytes a head.
-template <Config c>
-MLA_DEVICE void write_all_heads(LdsPtr to, const AllHeads<c>& h) {
-  write_as(to, h);
-}
-template <Config c>
-MLA_DEVICE AllHeads<c> read_all_heads(LdsPtr from) {
-  return read_as<AllHeads<c>>(from);
-}
 // A strip's rows, which whoever scores them has mended.
 template <Config c>
 MLA_DEVICE LdsPtr await_buffer(LdsPtr buffers, int tile, int strip) {
@@ -42,8 +33,7 @@ template <Config c, int kTeam, typename Rows>
 MLA_DEVICE void accumulate_rows(HeadColumns<c>& o, LdsPtr /*scales*/, LdsPtr weights, int wave,
                                 Fp8Format format, Rows rows) {
   constexpr Config kScoring = of_fillers(c);
-  constexpr int kColumns = HeadColumns<c>::kColumns;
-  static_assert(kColumns == kGroupDim);
+  static_assert(HeadColumns<c>::kColumns == kGroupDim);
   for (int strip = 0; strip < strips_per_tile(c); ++strip) {
     const LdsPtr at = rows(strip);
     RawStrip<kScoring> raw;
@@ -51,12 +41,7 @@ MLA_DEVICE void accumulate_rows(HeadColumns<c>& o, LdsPtr /*scales*/, LdsPtr wei
     __builtin_memcpy(raw.rows, at, sizeof raw.rows);
     __builtin_memcpy(raw.scales, at + sizeof raw.rows, sizeof raw.scales);
     const KeyFragment<kScoring> values = dequantise<kScoring>(raw, 0, wave);
-    for (int r = 0; r < c.mfma; ++r) {
-      for (int h = 0; h < c.block_h; ++h) {
-        const float weight = read_bf16(weights + 2 * ((strip * c.mfma + r) * c.block_h + h));
-        for (int i = 0; i < kColumns; ++i) o.v[h][i] += weight * values.v[r][i];
-      }
-    }
+    for (int r = 0; r < c.mfma; ++r) accumulate_key<c>(o, values.v[r], weights, strip * c.mfma + r);
   }
 }
 

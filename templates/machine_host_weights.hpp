@@ -241,14 +241,14 @@ template <Config c>
 MLA_DEVICE void combine_max(OwnHeads<c>&) {}
 template <Config c>
 MLA_DEVICE void combine_sum(OwnHeads<c>&) {}
-// A number for each own head through LDS.
-template <Config c>
-MLA_DEVICE void write_heads(LdsPtr p, const OwnHeads<c>& h) {
+// A number for each head through LDS, of AllHeads or OwnHeads.
+template <typename Heads>
+MLA_DEVICE void write_heads(LdsPtr p, const Heads& h) {
   write_as(p, h);
 }
-template <Config c>
-MLA_DEVICE OwnHeads<c> read_heads(LdsPtr p) {
-  return read_as<OwnHeads<c>>(p);
+template <typename Heads>
+MLA_DEVICE Heads read_heads(LdsPtr p) {
+  return read_as<Heads>(p);
 }
 
 // exp2(score * scale - offset) as bf16 into the weights of the tile, [key][head]. `sum` grows by
@@ -267,7 +267,15 @@ MLA_DEVICE void weigh(const OwnScores<c>& s, float scale, const OwnHeads<c>& off
   }
 }
 
-// out += P V over the tile, for this wave's columns. Elsewhere under way until finish().
+// out += P V over one key, of which `row` holds this wave's columns.
+template <Config c>
+MLA_DEVICE void accumulate_key(HeadColumns<c>& o, const float* row, LdsPtr weights, int key) {
+  for (int h = 0; h < c.block_h; ++h) {
+    const float weight = read_bf16(weights + 2 * (key * c.block_h + h));
+    for (int i = 0; i < HeadColumns<c>::kColumns; ++i) o.v[h][i] += weight * row[i];
+  }
+}
+// The same over the tile. Elsewhere under way until finish().
 template <Config c>
 MLA_DEVICE void begin_accumulate(HeadColumns<c>& o, LdsPtr tile, LdsPtr weights, int wave) {
   constexpr int kColumns = HeadColumns<c>::kColumns;
@@ -275,10 +283,7 @@ MLA_DEVICE void begin_accumulate(HeadColumns<c>& o, LdsPtr tile, LdsPtr weights,
     float row[kColumns];
     for (int i = 0; i < kColumns; ++i)
       row[i] = read_bf16(tile_at<c>(tile, key, wave * kColumns + i));
-    for (int h = 0; h < c.block_h; ++h) {
-      const float weight = read_bf16(weights + 2 * (key * c.block_h + h));
-      for (int i = 0; i < kColumns; ++i) o.v[h][i] += weight * row[i];
-    }
+    accumulate_key<c>(o, row, weights, key);
   }
 }
 template <Config c>

@@ -9,19 +9,12 @@ namespace mla {
 // out^T += V^T P over the tile, for the columns of this warp's team. Under way until finish().
 template <Config c>
 MLA_DEVICE void begin_accumulate(HeadColumns<c>& o, LdsPtr tile, LdsPtr weights, int wave) {
-  constexpr unsigned kRow = c.block_h * 2;
-  // Without a swizzle the two distances of a contiguous-by-columns operand change places.
-  constexpr unsigned kLeading = kWeightSwizzle<c> == Swizzle::none ? 8 * kRow : 16;
-  constexpr unsigned kStride = kWeightSwizzle<c> == Swizzle::none ? 16 : 8 * kRow;
   const int first = TeamShape<c>::kTeams == 1 ? 0 : wave / 4 * TeamShape<c>::kBlocks;
   const Operand a = operand_at(tile + static_cast<unsigned>(first * c.block_k * 128),
                                c.block_k * 128, 1024, Swizzle::of_128);
   const bool rope = TeamShape<c>::kTeams == 1 || wave / 4 == TeamShape<c>::kTeams - 1;
-  const Operand b = operand_at(weights, kLeading, kStride, kWeightSwizzle<c>);
-  const Operand rope_weights =
-      operand_at(weights + kRopeWeights<c>, kLeading, kStride, kWeightSwizzle<c>);
-  const auto at = [](const Operand& o, int step)
-                      MLA_LAMBDA { return descriptor(o, step * static_cast<int>(kRow)); };
+  const Operand b = weights_operand<c>(weights),
+                rope_weights = weights_operand<c>(weights + kRopeWeights<c>);
   matrix_fence();
   constexpr int kLast = TeamShape<c>::kBlocks - 1;
   const auto columns = [&](int block, int step)
@@ -29,16 +22,16 @@ MLA_DEVICE void begin_accumulate(HeadColumns<c>& o, LdsPtr tile, LdsPtr weights,
   MLA_UNROLL for (int step = 0; step < c.block_k / 16; ++step) {
     MLA_UNROLL for (int block = 0; block < kLast; ++block)
         wgmma_lds<c.block_h, MatrixType::f16, true, true>(o.v[block], columns(block, step),
-                                                          at(b, step));
+                                                          weights_of_step<c>(b, step));
   }
   if (rope) {
     MLA_UNROLL for (int step = 0; step < c.block_k / 16; ++step)
         wgmma_lds<c.block_h, MatrixType::bf16, true, true>(o.v[kLast], columns(kLast, step),
-                                                           at(rope_weights, step));
+                                                           weights_of_step<c>(rope_weights, step));
   } else {
     MLA_UNROLL for (int step = 0; step < c.block_k / 16; ++step)
         wgmma_lds<c.block_h, MatrixType::f16, true, true>(o.v[kLast], columns(kLast, step),
-                                                          at(b, step));
+                                                          weights_of_step<c>(b, step));
   }
   matrix_commit();
 }

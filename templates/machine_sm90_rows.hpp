@@ -61,23 +61,6 @@ MLA_DEVICE void mend_rows(RawStrip<c>& raw, Lifts& lifts) {
   raw.format = Fp8Format::ocp;
   __syncwarp();
 }
-// A number for each head through LDS, 4 bytes a head.
-template <Config c>
-MLA_DEVICE void write_all_heads(LdsPtr to, const AllHeads<c>& h) {
-  if (!speaks_for_all_heads()) return;
-  MLA_UNROLL for (int i = 0; i < AllHeads<c>::kCount; i += 2)
-      lds_write(to + static_cast<unsigned>(4 * head_of_all(i)), float2{h.v[i], h.v[i + 1]});
-}
-template <Config c>
-MLA_DEVICE AllHeads<c> read_all_heads(LdsPtr from) {
-  AllHeads<c> h;
-  MLA_UNROLL for (int i = 0; i < AllHeads<c>::kCount; i += 2) {
-    const float2 two = lds_read<float2>(from + static_cast<unsigned>(4 * head_of_all(i)));
-    h.v[i] = two.x;
-    h.v[i + 1] = two.y;
-  }
-  return h;
-}
 // A strip's rows, which whoever scores them has mended.
 template <Config c>
 MLA_DEVICE LdsPtr await_buffer(LdsPtr buffers, int tile, int strip) {

@@ -38,13 +38,12 @@ MLA_DEVICE TwoBlocks two_blocks(unsigned a, unsigned b, unsigned scales) {
   return {{pair_f16(a, b, 0x5140u, scales), pair_f16(a, b, 0x7362u, scales)}};
 }
 // The rows of a strip that PV's operand wants of a lane, in its order along the contraction.
-template <Config c>
 struct ValueRows {
   LdsPtr row[4];
 };
 template <Config c>
-MLA_DEVICE ValueRows<c> value_rows(LdsPtr rows) {
-  ValueRows<c> v;
+MLA_DEVICE ValueRows value_rows(LdsPtr rows) {
+  ValueRows v;
   const int part = here(lane_id()) % 4;
   MLA_UNROLL for (int i = 0; i < 4; ++i) v.row[i] =
       rows + (place_of_row<c>(2 * part + i % 2) + static_cast<unsigned>(i / 2 * 8)) * row_pitch(c);
@@ -81,7 +80,7 @@ template <Config c, int kTeam>
 MLA_DEVICE ValueWords<kTeam> read_values(LdsPtr rows, LdsPtr scales, int strip, int wave) {
   const int lane = here(lane_id());
   const unsigned place = static_cast<unsigned>(wave % 4 * 8 + lane / 4);
-  const ValueRows<c> v = value_rows<c>(rows);
+  const ValueRows v = value_rows<c>(rows);
   const auto factors = [&](int g) MLA_LAMBDA {
     return lds_read<uint2>(scales_at<c>(scales, g, strip, lane % 4));
   };
@@ -133,13 +132,9 @@ MLA_DEVICE void settle_values(ValueFragment& f) {
 template <Config c, int kTeam, typename Rows>
 MLA_DEVICE void accumulate_rows(HeadColumns<c>& o, LdsPtr scales, LdsPtr weights, int wave,
                                 Fp8Format /*format*/, Rows rows) {
-  constexpr unsigned kRow = c.block_h * 2;
-  constexpr unsigned kLeading = kWeightSwizzle<c> == Swizzle::none ? 8 * kRow : 16;
-  constexpr unsigned kStride = kWeightSwizzle<c> == Swizzle::none ? 16 : 8 * kRow;
   constexpr int kStrips = strips_per_tile(c);
-  const Operand b = operand_at(weights, kLeading, kStride, kWeightSwizzle<c>);
-  const Operand rope_weights =
-      operand_at(weights + kRopeWeights<c>, kLeading, kStride, kWeightSwizzle<c>);
+  const Operand b = weights_operand<c>(weights),
+                rope_weights = weights_operand<c>(weights + kRopeWeights<c>);
   ValueFragment f[2] = {};
   ValueWords<kTeam> words = read_values<c, kTeam>(rows(0), scales, 0, wave);
   MLA_UNROLL for (int strip = 0; strip < kStrips; ++strip) {
@@ -151,11 +146,11 @@ MLA_DEVICE void accumulate_rows(HeadColumns<c>& o, LdsPtr scales, LdsPtr weights
     matrix_fence();
     MLA_UNROLL for (int n = 0; n < 4; ++n) {
       if (kTeam == 1 && n == 3) {
-        wgmma_registers<c.block_h, MatrixType::bf16, true>(
-            o.v[n], mine.blocks[n], descriptor(rope_weights, strip * static_cast<int>(kRow)));
+        wgmma_registers<c.block_h, MatrixType::bf16, true>(o.v[n], mine.blocks[n],
+                                                           weights_of_step<c>(rope_weights, strip));
       } else {
-        wgmma_registers<c.block_h, MatrixType::f16, true>(
-            o.v[n], mine.blocks[n], descriptor(b, strip * static_cast<int>(kRow)));
+        wgmma_registers<c.block_h, MatrixType::f16, true>(o.v[n], mine.blocks[n],
+                                                          weights_of_step<c>(b, strip));
       }
     }
     matrix_commit();

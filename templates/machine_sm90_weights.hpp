@@ -304,17 +304,17 @@ MLA_DEVICE void combine_sum(OwnHeads<c>& p) {
     MLA_UNROLL for (int bit = 4; bit < kLanes; bit *= 2) x += from_lane_xor(x, bit);
   }
 }
-// A number for each own head through LDS.
-template <Config c>
-MLA_DEVICE void write_heads(LdsPtr p, const OwnHeads<c>& h) {
+// A number for each head through LDS, of AllHeads or OwnHeads.
+template <typename Heads>
+MLA_DEVICE void write_heads(LdsPtr p, const Heads& h) {
   if (!speaks_for_all_heads()) return;
-  MLA_UNROLL for (int i = 0; i < OwnHeads<c>::kCount; i += 2)
+  MLA_UNROLL for (int i = 0; i < Heads::kCount; i += 2)
       lds_write(p + static_cast<unsigned>(4 * head_of_all(i)), float2{h.v[i], h.v[i + 1]});
 }
-template <Config c>
-MLA_DEVICE OwnHeads<c> read_heads(LdsPtr p) {
-  OwnHeads<c> h;
-  MLA_UNROLL for (int i = 0; i < OwnHeads<c>::kCount; i += 2) {
+template <typename Heads>
+MLA_DEVICE Heads read_heads(LdsPtr p) {
+  Heads h;
+  MLA_UNROLL for (int i = 0; i < Heads::kCount; i += 2) {
     const float2 two = lds_read<float2>(p + static_cast<unsigned>(4 * head_of_all(i)));
     h.v[i] = two.x;
     h.v[i + 1] = two.y;
@@ -339,6 +339,19 @@ MLA_DEVICE LdsPtr weight_at(LdsPtr weights, int key, int head) {
 // Where the weights of RoPE's columns lie: in bf16 behind those of NoPE's, which are in f16.
 template <Config c>
 constexpr unsigned kRopeWeights = c.block_k* c.block_h * 2;
+// Those of `form` as PV's operand, the first or with kRopeWeights on the second of a tile's two:
+// its step s begins s rows of a key's weights on. Without a swizzle the two distances of a
+// contiguous-by-columns operand change places.
+template <Config c>
+MLA_DEVICE Operand weights_operand(LdsPtr form) {
+  constexpr unsigned kRow = c.block_h * 2;
+  constexpr bool kPlain = kWeightSwizzle<c> == Swizzle::none;
+  return operand_at(form, kPlain ? 8 * kRow : 16, kPlain ? 16 : 8 * kRow, kWeightSwizzle<c>);
+}
+template <Config c>
+MLA_DEVICE unsigned long long weights_of_step(const Operand& weights, int step) {
+  return descriptor(weights, step * c.block_h * 2);
+}
 // exp2(score * scale - offset), rounded to bf16, into the weights of the tile. The lane's share of
 // `sum` grows by what bf16 kept, that of `exact` by the whole.
 template <Config c>

@@ -177,12 +177,8 @@ template <Config c>
 MLA_DEVICE void decode_by_blocks(const DecodeArgs& args) {
   constexpr Config kWorking = of_fillers(c);
   constexpr int kTeam = kWorking.waves / kTeams;
-  const Dim3 group = workgroup_id();
-  const int token = token_at(args, static_cast<int>(group.x)), split = static_cast<int>(group.z),
-            wave = wave_id();
-  const int head0 = static_cast<int>(group.y) * c.block_h;
-  const int splits = total_splits({args.split_main, args.split_extra, args.split_map},
-                                  args.extra.indptr != nullptr);
+  const auto [token, head0, split, splits] = task_of_workgroup<c>(args);
+  const int wave = wave_id();
   const LdsPtr queries = lds_region<lds_bytes(c)>(), tile = queries + query_bytes(c),
                raw = tile + tiles_bytes(c);
   const BlockBoard<kWorking> board = block_board<kWorking>(raw + raw_bytes(c));

@@ -1,6 +1,6 @@
 #pragma once
 
-// Which token a workgroup attends to, by its place in the grid.
+// What a workgroup computes, by its place in the grid.
 
 #include "machine.hpp"
 
@@ -19,6 +19,19 @@ MLA_DEVICE int token_at(const DecodeArgs& args, int place) {
   const int first = group * (args.tokens >> shift) + (group < more ? group : more);
   const int count = (args.tokens >> shift) + (group < more ? 1 : 0);
   return first + member_of_rank(args.main.indptr, args.extra.indptr, first, count, place >> shift);
+}
+
+// What a workgroup computes: block_h heads of a token from head0 on, over one of `splits` splits.
+struct Task {
+  int token, head0, split, splits;
+};
+template <Config c>
+MLA_DEVICE Task task_of_workgroup(const DecodeArgs& args) {
+  const Dim3 group = workgroup_id();
+  return {token_at(args, static_cast<int>(group.x)), static_cast<int>(group.y) * c.block_h,
+          static_cast<int>(group.z),
+          total_splits({args.split_main, args.split_extra, args.split_map},
+                       args.extra.indptr != nullptr)};
 }
 
 }  // namespace mla

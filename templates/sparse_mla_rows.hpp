@@ -69,7 +69,7 @@ MLA_DEVICE void weigh_tiles(Softmax<of_fillers(c)>& w, const SplitTiles& s, floa
         [](bool) MLA_LAMBDA {},
         [&](const AllHeads<kScoring>& factor) MLA_LAMBDA {
           grew = true;
-          if (wave == 0) write_all_heads<kScoring>(growth + 16, factor);
+          if (wave == 0) write_heads(growth + 16, factor);
         });
     if (wave == 0) write_mask(growth, grew ? 1u : 0u);
     tell<c>(Meeting::weighed, stage);
@@ -91,7 +91,8 @@ MLA_DEVICE void sum_tiles(HeadColumns<of_multipliers(c)>& out, const SplitTiles&
     const LdsPtr growth = of_stage<c>(board.growth, stage);
     meet<c>(Meeting::weighed, stage);
     if (n + 1 < count) meet<c>(Meeting::scored, (n + 1) % c.stages);
-    if (read_mask(growth) != 0) multiply<kSumming>(out, read_all_heads<kSumming>(growth + 16));
+    if (read_mask(growth) != 0)
+      multiply<kSumming>(out, read_heads<AllHeads<kSumming>>(growth + 16));
     accumulate_rows<kSumming, kTeam>(
         out, of_stage<c>(board.scales, stage), of_stage<c>(board.weights, stage), wave,
         in_main ? s.main.format : s.extra.format,
@@ -124,8 +125,8 @@ MLA_DEVICE void decode_as_scorer(const DecodeArgs& args, int token, int head0, i
     }
 #endif
     if constexpr (c.cluster == 1) {
-      write_all_heads<kScoring>(board.ending, w.max);
-      write_all_heads<kScoring>(board.ending + 4 * c.block_h, sums.sum);
+      write_heads(board.ending, w.max);
+      write_heads(board.ending + 4 * c.block_h, sums.sum);
     }
   }
   tell<c>(Meeting::ended, 0);
@@ -158,8 +159,8 @@ MLA_DEVICE void decode_as_summer(const DecodeArgs& args, int token, int head0, i
   }
 #endif
   const auto factor =
-      normalisers<kSumming>(read_all_heads<kSumming>(board.ending),
-                            read_all_heads<kSumming>(board.ending + 4 * c.block_h), sinks);
+      normalisers<kSumming>(read_heads<AllHeads<kSumming>>(board.ending),
+                            read_heads<AllHeads<kSumming>>(board.ending + 4 * c.block_h), sinks);
   write_rows_of_heads<kSumming>(reload(args), out, factor, token, head0, split, splits,
                                 tiles.walk.next < tiles.walk.end, raw, wave);
 }
@@ -168,12 +169,8 @@ MLA_DEVICE void decode_as_summer(const DecodeArgs& args, int token, int head0, i
 template <Config c>
 MLA_DEVICE void decode_by_rows(const DecodeArgs& args) {
   constexpr int kWorking = kScorers + kSummers;
-  const Dim3 group = workgroup_id();
-  const int token = token_at(args, static_cast<int>(group.x)), split = static_cast<int>(group.z),
-            wave = wave_id();
-  const int head0 = static_cast<int>(group.y) * c.block_h;
-  const int splits = total_splits({args.split_main, args.split_extra, args.split_map},
-                                  args.extra.indptr != nullptr);
+  const auto [token, head0, split, splits] = task_of_workgroup<c>(args);
+  const int wave = wave_id();
   const LdsPtr queries = lds_region<lds_bytes(c)>(), exchange = queries + query_bytes(c),
                raw = exchange + exchange_bytes(c);
   const RowBoard<c> board = row_board<c>(exchange);

@@ -101,12 +101,8 @@ MLA_DEVICE void multiply_scored(Weighing<of_multipliers(c)>& w, const TileWalk& 
 template <Config c>
 MLA_DEVICE void decode_by_scorers(const DecodeArgs& args) {
   constexpr Config kMultiplying = of_multipliers(c);
-  const Dim3 group = workgroup_id();
-  const int token = token_at(args, static_cast<int>(group.x)), split = static_cast<int>(group.z),
-            wave = wave_id();
-  const int head0 = static_cast<int>(group.y) * c.block_h;
-  const int splits = total_splits({args.split_main, args.split_extra, args.split_map},
-                                  args.extra.indptr != nullptr);
+  const auto [token, head0, split, splits] = task_of_workgroup<c>(args);
+  const int wave = wave_id();
   const LdsPtr queries = lds_region<lds_bytes(c)>(), tiles = queries + query_bytes(c),
                exchange = tiles + tiles_bytes(c), raw = exchange + exchange_bytes(c);
   const ScorerBoard<c> board = scorer_board<c>(exchange);

@@ -322,13 +322,10 @@ MLA_DEVICE void write_result(const DecodeArgs& args, const Attention<c>& a, int 
 template <Config c>
 MLA_DEVICE void decode_by_scores(const DecodeArgs& args) {
   using A = Attention<c>;
-  const Dim3 group = workgroup_id();
-  const int token = token_at(args, static_cast<int>(group.x)), split = static_cast<int>(group.z),
-            wave = wave_id();
-  const int head0 = static_cast<int>(group.y) * c.block_h +
-                    (c.wave_split == WaveSplit::heads ? wave * A::kHeadTiles * c.mfma : 0);
-  const int splits = total_splits({args.split_main, args.split_extra, args.split_map},
-                                  args.extra.indptr != nullptr);
+  const Task task = task_of_workgroup<c>(args);
+  const int token = task.token, split = task.split, splits = task.splits, wave = wave_id();
+  const int head0 =
+      task.head0 + (c.wave_split == WaveSplit::heads ? wave * A::kHeadTiles * c.mfma : 0);
   const LdsPtr lds = lds_region<lds_bytes(c)>();
   const LdsPtr raw = lds + query_bytes(c), tiles = raw + raw_bytes(c),
                exchange = tiles + tiles_bytes(c);

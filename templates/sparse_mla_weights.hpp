@@ -112,9 +112,9 @@ MLA_DEVICE AllHeads<c> merge_heads(LdsPtr board, int bytes, Merge merge) {
   constexpr int kWaves = c.waves / sharers(c);
   AllHeads<c> all;
   MLA_UNROLL for (int share = 0; share < sharers(c); ++share) {
-    Own own = read_heads<c>(board + share * kWaves * bytes);
+    Own own = read_heads<Own>(board + share * kWaves * bytes);
     MLA_UNROLL for (int other = 1; other < kWaves; ++other) {
-      const Own theirs = read_heads<c>(board + (share * kWaves + other) * bytes);
+      const Own theirs = read_heads<Own>(board + (share * kWaves + other) * bytes);
       MLA_UNROLL for (int i = 0; i < Own::kCount; ++i) own.v[i] = merge(own.v[i], theirs.v[i]);
     }
     set_part<c>(all, share, own);
@@ -129,7 +129,7 @@ MLA_DEVICE AllHeads<c> raise_maxima(Softmax<c>& w, OwnHeads<c>& largest, LdsPtr 
                                     int share) {
   using Own = OwnHeads<c>;
   combine_max<c>(largest);
-  write_heads<c>(board + wave * Own::kHeads * 4, largest);
+  write_heads(board + wave * Own::kHeads * 4, largest);
   group_barrier<c>();
   const AllHeads<c> found = merge_heads<c>(
       board, Own::kHeads * 4, [](float a, float b) MLA_LAMBDA { return maximum(a, b); });
@@ -224,8 +224,8 @@ MLA_DEVICE Sums<c> sum_waves(Softmax<c>& w, LdsPtr board, int wave) {
   combine_sum<c>(w.sum);
   combine_sum<c>(w.exact);
   group_barrier<c>();
-  write_heads<c>(board + wave * 2 * kBytes, w.sum);
-  write_heads<c>(board + wave * 2 * kBytes + kBytes, w.exact);
+  write_heads(board + wave * 2 * kBytes, w.sum);
+  write_heads(board + wave * 2 * kBytes + kBytes, w.exact);
   group_barrier<c>();
   return {merge_heads<c>(board, 2 * kBytes, add), merge_heads<c>(board + kBytes, 2 * kBytes, add)};
 }
@@ -324,12 +324,8 @@ MLA_DEVICE void place_by_key(Pipeline<c>& pipeline, LdsPtr raw, int wave) {
 // As sparse_mla_decode().
 template <Config c>
 MLA_DEVICE void decode_by_weights(const DecodeArgs& args) {
-  const Dim3 group = workgroup_id();
-  const int token = token_at(args, static_cast<int>(group.x)), split = static_cast<int>(group.z),
-            wave = wave_id();
-  const int head0 = static_cast<int>(group.y) * c.block_h;
-  const int splits = total_splits({args.split_main, args.split_extra, args.split_map},
-                                  args.extra.indptr != nullptr);
+  const auto [token, head0, split, splits] = task_of_workgroup<c>(args);
+  const int wave = wave_id();
   const LdsPtr lds = lds_region<lds_bytes(c)>();
   const LdsPtr raw = lds + query_bytes(c), tiles = raw + raw_bytes(c),
                exchange = tiles + tiles_bytes(c);
