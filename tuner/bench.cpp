@@ -16,7 +16,6 @@ BenchResult bench(Runner& runner, const BenchTask& task, const Tolerance& tolera
                   std::uint64_t seed, double seconds_each, const std::function<bool()>& stop) {
   SamplingRules rules;
   rules.prune = false;
-  rules.together = true;
   rules.fewest = kFewestSamples;
   rules.most = kMostSamples;
   rules.interval = kInterval;

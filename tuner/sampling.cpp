@@ -196,8 +196,8 @@ bool Sampling::take_turns(std::uint64_t seed) {
       if (how) done.emplace_back(index, *how);
       all_have_enough &= how.has_value();
     }
-    for (const auto& [index, how] : done)
-      if (!rules_.together || all_have_enough || how == SamplingEnd::worse) end(index, how);
+    if (!rules_.prune && !all_have_enough) continue;
+    for (const auto& [index, how] : done) end(index, how);
   }
 }
 

@@ -13,10 +13,10 @@ namespace mla {
 
 // When a candidate has been sampled enough. Intervals are median_interval()s.
 struct SamplingRules {
-  bool prune = true;  // whether candidates end early by being slow, too
-  // Whether those who have enough go on until all have: a clock that falls late would otherwise
-  // slow down him alone who needs more samples.
-  bool together = false;
+  // Whether each candidate ends by itself, as soon as it has enough or is slow. Otherwise those who
+  // have enough go on until all have: a clock that falls late would slow down him alone who needs
+  // more samples.
+  bool prune = true;
   double slow = 3;   // cut after its first sample: slower than so many times the best
   double far = 0.2;  // from the second sample on: its fastest is so much above the best's interval
   double margin = 0.01;    // its interval is so much above the best's interval

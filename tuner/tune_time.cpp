@@ -15,7 +15,6 @@ const std::string kNoKernel;
 SamplingRules final_rules(const SamplingRules& search) {
   SamplingRules rules = search;
   rules.prune = false;
-  rules.together = true;
   rules.interval = search.interval / 2;
   rules.fewest = 2 * search.fewest;
   rules.most = 3 * search.most;

@@ -122,7 +122,6 @@ TEST_F(SampleProblem, PrunesNothingInAFinalRound) {
 
 TEST_F(SampleProblem, ComparesFinalistsOverTheSameRounds) {
   rules_.prune = false;
-  rules_.together = true;
   // The clock falls when the steadier one would have had enough, so that alone the other paid.
   const auto falling = [&](const std::string& name, double us, double spread) {
     add(name, [=](int n, int clock) {
