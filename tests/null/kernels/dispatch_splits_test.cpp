@@ -6,6 +6,7 @@
 namespace mla {
 namespace {
 
+using test::in_clusters;
 using test::query;
 using test::winner;
 
@@ -40,14 +41,7 @@ TEST(DispatchSplits, FitsTheSplitsOfANearWinnerToTheQuery) {
 
 TEST(DispatchSplits, FitsWholeClusters) {
   const auto fitted = [](const Query& asked) {
-    Winner w = winner(query(16, 64, 128, 512), 1);
-    Launch launch = variant_launch(w.params);
-    launch.config.wave_split = WaveSplit::weights;
-    launch.config.query_in = QueryIn::lds;
-    launch.config.block_k = 64;
-    launch.config.cluster = 4;
-    launch.splits = {0, 4, SplitMap::contiguous};
-    w.params = variant_params(launch);
+    const Winner w = in_clusters(winner(query(16, 64, 128, 512), 1), 4, 4);
     return DispatchTable("gfx950", {w}).lookup(asked);
   };
   const Answer own = fitted(query(16, 64, 128, 512));
@@ -60,27 +54,14 @@ TEST(DispatchSplits, FitsWholeClusters) {
   EXPECT_EQ(few.partials, 2);
   EXPECT_EQ(few.workspace_bytes, workspace_floats(32, 16, 2) * 4);
   EXPECT_THAT(fitted(query(16, 128, 128, 512)).launch.splits, Shared(0, 4)) << "never less";
-  Winner w = winner(query(16, 64, 1, 0), 1);
-  Launch launch = variant_launch(w.params);
-  launch.config.wave_split = WaveSplit::weights;
-  launch.config.query_in = QueryIn::lds;
-  launch.config.cluster = 4;
-  launch.splits = {0, 4, SplitMap::contiguous};
-  w.params = variant_params(launch);
+  const Winner w = in_clusters(winner(query(16, 64, 1, 0), 1), 4, 4);
   EXPECT_THAT(DispatchTable("gfx950", {w}).lookup(query(16, 64, 0, 0)).launch.splits, Shared(0, 4))
       << "of no keys at all";
 }
 
 TEST(DispatchSplits, AsksForNoMoreThanTheOneClusterThatMergedARow) {
   const auto fitted = [](int splits, const Query& asked) {
-    Winner w = winner(query(16, 1, 128, 512), 1);
-    Launch launch = variant_launch(w.params);
-    launch.config.wave_split = WaveSplit::weights;
-    launch.config.query_in = QueryIn::lds;
-    launch.config.block_k = 64;
-    launch.config.cluster = 4;
-    launch.splits = {0, splits, SplitMap::contiguous};
-    w.params = variant_params(launch);
+    const Winner w = in_clusters(winner(query(16, 1, 128, 512), 1), 4, splits);
     return DispatchTable("gfx950", {w}).lookup(asked).launch.splits;
   };
   EXPECT_THAT(fitted(4, query(16, 1, 128, 1024)), Shared(0, 4)) << "it left units idle";

@@ -37,20 +37,11 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
+using test::in_clusters;
 using test::query;
 using test::winner;
 
 const Query kServed = query(16, 8, 128, 1024);
-
-Winner in_clusters(Winner w, int cluster) {
-  Launch launch = variant_launch(w.params);
-  launch.config.wave_split = WaveSplit::weights;
-  launch.config.query_in = QueryIn::lds;
-  launch.config.cluster = cluster;
-  launch.splits = {0, cluster * launch.splits.split_extra, SplitMap::contiguous};
-  w.params = variant_params(launch);
-  return w;
-}
 
 int mark(const Answer& answer) { return variant_launch(answer.params).splits.split_extra; }
 
@@ -116,7 +107,7 @@ TEST(Dispatch, BreaksATieForFewerTokens) {
 
 TEST(Dispatch, LeavesAClusterThatWouldWaitForUnitsToWhoHasNothingElse) {
   Winner pairs = winner(query(16, 128, 128, 1024), 1), whole = winner(query(16, 512, 128, 1024), 1);
-  pairs = in_clusters(pairs, 2);
+  pairs = in_clusters(pairs, 2, 2);
   const DispatchTable both("gfx950", {pairs, whole}), one("gfx950", {pairs});
   EXPECT_EQ(both.lookup(query(16, 100, 128, 1024)).tuned_for.tokens, 128);
   EXPECT_EQ(both.lookup(query(16, 140, 128, 1024)).tuned_for.tokens, 512)
@@ -315,7 +306,10 @@ TEST(Dispatch, FollowsItsWrittenRuleOnRandomTables) {
       seen.push_back(q);
       winners.push_back(
           winner(q, i + 1, pick({0, 3}) == 0 ? Evidence::measured : Evidence::predicted));
-      if (pick({0, 1, 2}) == 0) winners.back() = in_clusters(winners.back(), pick({2, 4}));
+      if (pick({0, 1, 2}) == 0) {
+        const int cluster = pick({2, 4});
+        winners.back() = in_clusters(winners.back(), cluster, cluster * (i + 1));
+      }
     }
     const DispatchTable table("gfx950", winners);
     for (int i = 0; i < 40; ++i) {

@@ -34,6 +34,18 @@ inline Winner winner(const Query& shape, int mark, Evidence evidence = Evidence:
   return w;
 }
 
+// The same in `splits` splits, of which clusters of so many workgroups merge theirs.
+inline Winner in_clusters(Winner w, int cluster, int splits) {
+  Launch launch = variant_launch(w.params);
+  launch.config.wave_split = WaveSplit::weights;
+  launch.config.query_in = QueryIn::lds;
+  launch.config.block_k = 64;
+  launch.config.cluster = cluster;
+  launch.splits = {0, splits, SplitMap::contiguous};
+  w.params = variant_params(launch);
+  return w;
+}
+
 inline Query query(int heads, int tokens, int main_len, int extra_len) {
   return {.heads = heads, .tokens = tokens, .main_len = main_len, .extra_len = extra_len};
 }
