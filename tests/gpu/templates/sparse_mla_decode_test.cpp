@@ -9,55 +9,24 @@
 #include "kernels/compare.hpp"
 #include "kernels/device_gpu.hpp"
 #include "kernels/fp8.hpp"
-#include "tests/decode_config.hpp"
 #include "tests/gpu/found_gpus.hpp"
+#include "tests/gpu/templates/sparse_mla_decode_variants.hpp"
 
 namespace mla {
 namespace {
 
+using test::keep_rows;
 using test::kWeights;
+using test::multiply_in_blocks;
+using test::score_in_turn;
+using test::share_roles;
+using test::Variant;
 
 template <typename Change>
 constexpr Config with(Change change) {
   return test::with(change, kWeights);
 }
 
-constexpr void score_in_turn(Config& c) {
-  c.wave_split = WaveSplit::scorers;
-  c.waves = 16;
-  c.waves_per_eu = 4;
-  c.stages = 2;
-  c.prefetch = 3;
-  c.load_path = LoadPath::bulk;
-}
-
-constexpr void keep_rows(Config& c) {
-  score_in_turn(c);
-  c.wave_split = WaveSplit::rows;
-  c.dequantise = Dequantise::at_use;
-  c.block_h = 32;
-  c.prefetch = 4;
-}
-
-constexpr void multiply_in_blocks(Config& c) {
-  c.wave_split = WaveSplit::blocks;
-  c.block_h = 64;
-  c.waves = 12;
-  c.waves_per_eu = 3;
-  c.load_path = LoadPath::bulk;
-}
-constexpr void share_roles(Config& c, int waves) {
-  c.wave_split = WaveSplit::roles;
-  c.waves = waves;
-  c.waves_per_eu = waves / 4;
-  c.stages = 2;
-}
-
-struct Variant {
-  const char* name;
-  Config config;
-  ReduceConfig reduce = {4, 2};
-};
 constexpr Variant kVariants[] = {
     {"Columns", test::with([](Config& c) { c.query_in = QueryIn::lds; })},
     {"Weights", kWeights},

@@ -12,33 +12,17 @@
 #include "kernels/device_host.hpp"
 #include "kernels/fp8.hpp"
 #include "kernels/params.hpp"
+#include "tests/host/templates/compiled.hpp"
 #include "tests/host/templates/sparse_mla_decode_variants.hpp"
-#include "tests/temporary_folder.hpp"
-#include "tuner/compile.hpp"
 #include "tuner/source.hpp"
 
 namespace mla {
 namespace {
 
+using test::compile;
 using test::kKeys;
 using test::kVariants;
 using test::Variant;
-
-std::string compile(const std::string& source, const TemporaryFolder& folder,
-                    const std::string& name) {
-  const FoundToolchain toolchain = toolchain_for("host", search_from_environment());
-  CompilePool pool(toolchain, nullptr, 1);
-  CompileJob job;
-  job.arch = "host";
-  job.source = source;
-  job.headers = read_headers(MLA_TEMPLATES);
-  pool.submit(job);
-  const CompileResult result = pool.next().value();
-  EXPECT_EQ(result.verdict, Verdict::ok) << result.log;
-  const std::string path = folder.path() + "/" + name + ".so";
-  std::ofstream(path, std::ios::binary) << result.code;
-  return path;
-}
 
 class SparseMlaDecode : public ::testing::TestWithParam<Variant> {
  protected:

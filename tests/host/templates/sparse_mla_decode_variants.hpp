@@ -2,6 +2,8 @@
 
 // What of each parameter's values the tests of the decode template run, in few variants.
 
+#include <ostream>
+
 #include "tests/decode_config.hpp"
 
 namespace mla::test {
@@ -58,6 +60,8 @@ inline constexpr Config kRoles = with(
 struct Variant {
   const char* name;
   Config config;
+
+  friend void PrintTo(const Variant& variant, std::ostream* to) { *to << variant.name; }
 };
 inline const Variant kVariants[] = {
     {"Columns", kColumns},
