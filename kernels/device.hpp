@@ -22,9 +22,13 @@ struct Launch {
 constexpr bool valid(const Launch& launch) {
   return valid(launch.config) && valid(launch.config, launch.splits) && valid(launch.reduce);
 }
-// Results a row that the decode kernel leaves to the reduce kernel; one is final.
+// Results a row that the decode kernel leaves to be merged; one is final.
 constexpr int partials(const Launch& launch, bool has_extra) {
   return partials(launch.config, launch.splits, has_extra);
+}
+// Whether a reduce kernel follows, where DecodeArgs::arrivals is given.
+constexpr bool reduces(const Launch& launch, bool has_extra) {
+  return launch.config.merge == Merge::kernel && partials(launch, has_extra) > 1;
 }
 
 // What a kernel left behind, in host memory; poisoned before the launch, so that what was not
@@ -53,11 +57,12 @@ struct Tolerance;  // kernels/compare.hpp
 // Runners of different devices work side by side.
 //
 // `decode` and `reduce` are code objects for this device (for the host: paths of shared objects,
-// which must stay where they are as long as the candidate is sampled); `reduce` is empty when there
-// is one split. Each deadline holds for the whole call. A variant that is wrong, crashes or hangs
-// costs its own result only: whatever of the device's state it took along is restored by the Runner
-// before the next call that needs it, the inputs and the other candidates included. Throws Error
-// where the device itself is lost, and Error{usage} for problems or data that cannot be.
+// which must stay where they are as long as the candidate is sampled); `reduce` is empty where
+// reduces() says that none follows. Each deadline holds for the whole call. A variant that is
+// wrong, crashes or hangs costs its own result only: whatever of the device's state it took along
+// is restored by the Runner before the next call that needs it, the inputs and the other candidates
+// included. Throws Error where the device itself is lost, and Error{usage} for problems or data
+// that cannot be.
 class Runner {
  public:
   virtual ~Runner() = default;

@@ -151,8 +151,9 @@ RunResult GpuRunner::restore(Told& told) { return told.there ? RunResult{} : tel
 RunResult GpuRunner::run(const std::string& decode, const std::string& reduce, const Launch& launch,
                          const ProblemData& data, double deadline_seconds) {
   RunResult result;
-  const int splits = partials(launch, !data.extra.indptr.empty());
-  if (splits < 1 || (splits > 1 && reduce.empty())) {
+  const bool has_extra = !data.extra.indptr.empty(), reduces = mla::reduces(launch, has_extra);
+  const int splits = partials(launch, has_extra);
+  if (splits < 1 || (reduces && reduce.empty())) {
     result.verdict = Verdict::launch_failed;
     result.reason = splits < 1 ? "no split takes any scope"
                                : fmt::format("{} splits, but no reduce kernel", splits);
@@ -164,7 +165,7 @@ RunResult GpuRunner::run(const std::string& decode, const std::string& reduce, c
   Request request = request_for(GpuTask::run);
   request.header.launch = launch;
   request.parts = {
-      decode, splits > 1 ? reduce : std::string(),
+      decode, reduces ? reduce : std::string(),
       std::string(reinterpret_cast<const char*>(&plan.job), sizeof plan.job),
       std::string(reinterpret_cast<const char*>(file.begin()), static_cast<std::size_t>(plan.end))};
   const Reply reply = ask(request, deadline_seconds);
@@ -176,7 +177,10 @@ RunResult GpuRunner::run(const std::string& decode, const std::string& reduce, c
   std::memcpy(file.begin() + out.offset, written.data(), written.size());
   if (!slack_untouched(file, plan)) {
     result.verdict = Verdict::wrong_result;
-    result.reason = "wrote outside out, lse or the workspace";
+    result.reason = "wrote outside out, lse, the workspace or arrivals";
+  } else if (!arrivals_cleared(file, plan)) {
+    result.verdict = Verdict::wrong_result;
+    result.reason = "left arrivals that are not 0";
   } else if (!read_output(file, plan, result.output)) {
     result.verdict = Verdict::wrong_result;
     result.reason = "wrote between the rows of out or lse";

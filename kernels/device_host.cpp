@@ -82,7 +82,7 @@ RunResult HostRunner::work(const Candidate& what, const ProblemData& data, int s
                            double deadline_seconds) {
   const int splits = partials(what.launch, !data.extra.indptr.empty());
   if (splits < 1) return {Verdict::launch_failed, "no split takes any scope"};
-  if (splits > 1 && what.reduce.empty()) {
+  if (reduces(what.launch, !data.extra.indptr.empty()) && what.reduce.empty()) {
     return {Verdict::launch_failed, fmt::format("{} splits, but no reduce kernel", splits)};
   }
   const Deadline deadline = deadline_in(deadline_seconds);
@@ -106,6 +106,11 @@ RunResult HostRunner::work(const Candidate& what, const ProblemData& data, int s
   if (!read_output(file, plan, result.output)) {
     result.verdict = Verdict::wrong_result;
     result.reason = "wrote between the rows of out or lse";
+    return result;
+  }
+  if (!arrivals_cleared(file, plan)) {
+    result.verdict = Verdict::wrong_result;
+    result.reason = "left arrivals that are not 0";
     return result;
   }
   if (samples == 0) return result;

@@ -173,6 +173,9 @@ Answer DispatchTable::answer(const Query& query, const Launch& launch) const noe
   if (answer.partials > 1) {
     answer.reduce_grid = reduce_grid(launch.reduce, query.tokens, query.heads);
     answer.reduce_block = static_cast<unsigned>(threads(launch.reduce, lanes_));
+    const long long counters = arrival_counters(launch.config, query.tokens, query.heads);
+    if (launch.config.merge == Merge::last && counters <= kArrivalCounters)
+      answer.arrival_counters = static_cast<int>(counters);
   }
   return answer;
 }

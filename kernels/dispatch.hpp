@@ -55,17 +55,21 @@ struct Answer {
   Query tuned_for = {};
   Launch launch = {};  // the variant's; with a near shape's winner in splits of its own
   int splits = 0;
-  int partials = 0;  // above 1: sparse_mla_reduce follows sparse_mla_decode
+  int partials = 0;  // above 1: they are merged
+  // Above 0: given so many zeros as DecodeArgs::arrivals, the decode kernel merges them itself.
+  // Otherwise sparse_mla_reduce follows it.
+  int arrival_counters = 0;
   std::int64_t workspace_bytes = 0;
   Dim3 decode_grid = {};
   unsigned decode_block = 0;   // threads, in x
   int decode_dynamic_lds = 0;  // bytes to ask for at the launch
-  Dim3 reduce_grid = {};       // 0 where no reduce follows
+  Dim3 reduce_grid = {};       // 0 where no reduce may follow
   unsigned reduce_block = 0;
   bool borrows_reduce = false;  // launch.reduce is the fallback's: the variant has none
 };
 
-// Whether some problem makes this launch leave partial results, so that it needs a reduce kernel.
+// Whether some problem makes this launch leave partial results to a reduce kernel of its own. Where
+// arrivals are not to be had, those of Merge::last borrow one.
 bool may_reduce(const Launch&) noexcept;
 
 // Launches follow from the query and the launch parameters alone, so a caller can size its

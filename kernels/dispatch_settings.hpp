@@ -16,6 +16,7 @@ struct DispatchSettings {
   std::vector<std::uint8_t> public_key = {};
   bool eager = false;
   bool allow_untrusted = false;
+  bool zeroed_workspaces = false;
   // Not set: as the environment says, and false otherwise.
   std::optional<bool> no_nearest = {};
   std::optional<bool> no_predicted = {};

@@ -39,7 +39,7 @@ std::int64_t most_splits(const Launch& launch, const Query& tuned, const Query& 
 }  // namespace
 
 bool may_reduce(const Launch& launch) noexcept {
-  return partials(launch, false) > 1 || partials(launch, true) > 1;
+  return reduces(launch, false) || reduces(launch, true);
 }
 
 bool overfills(const Launch& launch, const Query& tuned, const Query& query, int units) noexcept {

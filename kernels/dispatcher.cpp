@@ -136,14 +136,15 @@ const Plan* Dispatcher::make_plan(const Query& asked, const PlanKey& key, bool h
             .decode = nullptr,
             .reduce = nullptr,
             .reduce_waits = source_.bundle && source_.bundle->reduce_waits(),
+            .counts = settings_.zeroed_workspaces,
             .answer = decide(asked)};
   if (has_code()) {
     const Codes& codes = codes_of(asked, plan.answer);
     plan.decode = load(codes.decode, plan.answer.decode_dynamic_lds);
-    if (plan.answer.partials > 1)
+    if (plan.reduces())
       plan.reduce =
           load(plan.answer.borrows_reduce ? fallback_codes_.back().reduce : codes.reduce, 0);
-    if (plan.answer.partials > 1 && plan.reduce == nullptr)
+    if (plan.reduces() && plan.reduce == nullptr)
       throw Error(ErrorKind::database,
                   fmt::format("variant {} has several splits here, and {} no reduce kernel of it: "
                               "force another variant, or none",
@@ -173,7 +174,7 @@ void Dispatcher::log_decision(const Plan& plan) const {
                         a.tuned_for.heads, a.tuned_for.tokens, a.tuned_for.main_len,
                         a.tuned_for.extra_len, a.median_us, a.rocm)
           : std::string(),
-      a.partials > 1 ? 2 : 1, a.partials > 1 ? "s" : "", a.workspace_bytes);
+      plan.reduces() ? 2 : 1, plan.reduces() ? "s" : "", plan.workspace_bytes(q.tokens));
   std::fwrite(line.data(), 1, line.size(), stderr);
 }
 

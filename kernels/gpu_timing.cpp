@@ -67,6 +67,23 @@ float* GpuTiming::workspace(std::size_t bytes) {
   return workspaces_.back().as<float>();
 }
 
+// Zeros that the candidates share: each leaves them so.
+unsigned* GpuTiming::arrivals(std::size_t count) {
+  const std::size_t bytes = count * sizeof(unsigned);
+  if (arrivals_.empty() || arrivals_.back().bytes() < bytes) arrivals_.emplace_back(gpu_, bytes);
+  // Also where they were before: a candidate that is wrong may have left anything.
+  const std::vector<unsigned> zeros(arrivals_.back().bytes() / sizeof(unsigned));
+  arrivals_.back().write(0, zeros.data(), arrivals_.back().bytes());
+  return arrivals_.back().as<unsigned>();
+}
+
+bool GpuTiming::arrivals_cleared() const {
+  if (arrivals_.empty()) return true;
+  std::vector<unsigned> seen(arrivals_.back().bytes() / sizeof(unsigned));
+  arrivals_.back().read(0, seen.data(), arrivals_.back().bytes());
+  return std::ranges::all_of(seen, [](unsigned count) { return count == 0; });
+}
+
 void GpuTiming::launch_once(const Candidate& candidate, const GpuInputs::Set& set) const {
   const bool has_extra = problem_.extra_len > 0;
   const Launch& launch = candidate.launch;
@@ -75,10 +92,11 @@ void GpuTiming::launch_once(const Candidate& candidate, const GpuInputs::Set& se
   decode.split_main = launch.splits.split_main;
   decode.split_extra = launch.splits.split_extra;
   decode.split_map = launch.splits.split_map;
+  decode.arrivals = candidate.arrivals;
   candidate.decode.launch(
       decode_grid(launch.config, launch.splits, problem_.tokens, problem_.heads, has_extra),
       threads(launch.config, gpu_.lanes()), &decode);
-  if (candidate.partials == 1) return;
+  if (!candidate.reduces) return;
   ReduceArgs reduce{};
   reduce.workspace = candidate.workspace;
   reduce.sink = decode.sink;
@@ -126,16 +144,21 @@ void GpuTiming::add(int number, const std::string& decode, const std::string& re
     throw GpuError(Verdict::launch_failed, false, "no split takes any scope");
   }
   candidate.decode = GpuKernel(gpu_, decode, dynamic_lds_bytes(gpu_.device().arch, launch.config));
-  if (candidate.partials > 1) {
+  candidate.reduces = reduces(launch, problem_.extra_len > 0);
+  if (candidate.reduces) {
     if (reduce.empty()) {
       throw GpuError(Verdict::launch_failed, false,
                      fmt::format("{} splits, but no reduce kernel", candidate.partials));
     }
     candidate.reduce = GpuKernel(gpu_, reduce, 0);
+  } else if (candidate.partials > 1) {
+    candidate.arrivals = arrivals(
+        static_cast<std::size_t>(arrival_counters(launch.config, problem_.tokens, problem_.heads)));
+  }
+  if (candidate.partials > 1)
     candidate.workspace =
         workspace(sizeof(float) * static_cast<std::size_t>(workspace_floats(
                                       problem_.tokens, problem_.heads, candidate.partials)));
-  }
 
   reply.max_error = reply.cosine_gap = 0;
   for (const Expected& expected : expected_) {
@@ -151,6 +174,11 @@ void GpuTiming::add(int number, const std::string& decode, const std::string& re
       reason = seen.reason;
       return;
     }
+  }
+  if (candidate.arrivals != nullptr && !arrivals_cleared()) {
+    reply.verdict = Verdict::wrong_result;
+    reason = "left arrivals that are not 0";
+    return;
   }
   estimate(candidate);
   drop_oldest_graph();

@@ -42,7 +42,9 @@ class GpuTiming {
     GpuKernel reduce;
     Launch launch{};
     int partials = 1;
+    bool reduces = false;
     float* workspace = nullptr;
+    unsigned* arrivals = nullptr;
     double launch_us = 0;  // roughly
     GpuGraph graph;        // none while `launches` is 0
     int launches = 0;
@@ -51,6 +53,8 @@ class GpuTiming {
 
   DecodeArgs arguments(const GpuInputs::Set& set) const;
   float* workspace(std::size_t bytes);
+  unsigned* arrivals(std::size_t count);
+  bool arrivals_cleared() const;
   void launch_once(const Candidate& candidate, const GpuInputs::Set& set) const;
   Comparison compare_with(const Expected& expected, const Tolerance& tolerance) const;
   void estimate(Candidate& candidate) const;
@@ -66,6 +70,7 @@ class GpuTiming {
   GpuMemory differences_;  // RowDifference
   std::vector<Expected> expected_;
   std::vector<GpuMemory> workspaces_;  // the last is the largest; graphs hold on to the others
+  std::vector<GpuMemory> arrivals_;    // the same
   std::map<int, Candidate> candidates_;
   std::uint64_t samplings_ = 0;
 };

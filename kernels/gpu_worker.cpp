@@ -62,6 +62,7 @@ void set_pointers(HostJob& job, const GpuMemory& memory) {
   decode.out = place_of<void>(memory, job, Buffer::out);
   decode.lse = place_of<float>(memory, job, Buffer::lse);
   decode.workspace = place_of<float>(memory, job, Buffer::workspace);
+  decode.arrivals = place_of<unsigned>(memory, job, Buffer::arrivals);
   ReduceArgs& reduce = job.reduce_args;
   reduce.workspace = decode.workspace;
   reduce.sink = decode.sink;

@@ -27,6 +27,7 @@ enum class Buffer : std::size_t {
   out,  // this and all that follow are written by kernels
   lse,
   workspace,
+  arrivals,  // zeros, before and after
   count,
 };
 constexpr std::size_t kBufferCount = static_cast<std::size_t>(Buffer::count);
@@ -44,7 +45,7 @@ struct HostJob {
   int threads;
   int samples;
   std::array<char, PATH_MAX> decode;  // paths of shared objects
-  std::array<char, PATH_MAX> reduce;  // empty: one split
+  std::array<char, PATH_MAX> reduce;  // empty: none follows
 };
 constexpr int kDataFd = 4;
 constexpr const char* kEntryName = "entry";

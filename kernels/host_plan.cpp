@@ -145,6 +145,11 @@ HostPlan make_host_plan(const std::string& decode, const std::string& reduce, co
   if (const auto floats = workspace_floats(data.tokens, data.heads, splits); floats > 0) {
     put(plan, Buffer::workspace, nullptr, static_cast<std::size_t>(floats) * sizeof(float),
         kWorkspaceAlignment);
+    if (launch.config.merge == Merge::last) {
+      plan.arrivals.resize(
+          static_cast<std::size_t>(arrival_counters(launch.config, data.tokens, data.heads)));
+      put(plan, Buffer::arrivals, plan.arrivals);
+    }
   }
 
   job.decode_grid = decode_grid(launch.config, launch.splits, data.tokens, data.heads,
@@ -153,7 +158,7 @@ HostPlan make_host_plan(const std::string& decode, const std::string& reduce, co
   job.decode_waves = threads(launch.config, 1);
   job.reduce_waves = threads(launch.reduce, 1);
   copy_path(decode, job.decode);
-  if (splits > 1) copy_path(reduce, job.reduce);
+  if (reduces(launch, !data.extra.indptr.empty())) copy_path(reduce, job.reduce);
   return plan;
 }
 
@@ -170,13 +175,19 @@ void fill(const SharedFile& file, const HostPlan& plan) {
 }
 
 bool slack_untouched(const SharedFile& file, const HostPlan& plan) {
-  for (const Buffer written : {Buffer::out, Buffer::lse, Buffer::workspace}) {
+  for (const Buffer written : {Buffer::out, Buffer::lse, Buffer::workspace, Buffer::arrivals}) {
     const Region& region = plan.region(written);
     if (!region.present()) continue;
     const GuardedMemory memory{file.begin() + region.offset, region};
     if (!memory.slack_untouched()) return false;
   }
   return true;
+}
+
+bool arrivals_cleared(const SharedFile& file, const HostPlan& plan) {
+  const Region& region = plan.region(Buffer::arrivals);
+  return plan.arrivals.empty() ||
+         std::memcmp(file.data(region), plan.arrivals.data(), region.bytes) == 0;
 }
 
 bool read_output(const SharedFile& file, const HostPlan& plan, Output& output) {

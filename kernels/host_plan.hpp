@@ -44,6 +44,7 @@ struct HostPlan {
   HostJob job{};                                    // lacks threads and samples
   std::array<const void*, kBufferCount> sources{};  // null: to be poisoned
   std::vector<std::uint16_t> q;                     // with gaps between its rows
+  std::vector<unsigned> arrivals;                   // zeros, as many as the kernel needs
   std::int64_t end = 0;                             // bytes of shared memory
 
   const Region& region(Buffer buffer) const {
@@ -51,7 +52,7 @@ struct HostPlan {
   }
 };
 
-// q, out and lse get gaps between their rows. `reduce` is used where splits > 1. Throws
+// q, out and lse get gaps between their rows. `reduce` is used where reduces() says so. Throws
 // Error{usage} where the data contradicts itself.
 HostPlan make_host_plan(const std::string& decode, const std::string& reduce, const Launch& launch,
                         const ProblemData& data, int splits);
@@ -61,6 +62,9 @@ void fill(const SharedFile& file, const HostPlan& plan);
 
 // Whether what lies before and behind the buffers that kernels write still is 0xFF.
 bool slack_untouched(const SharedFile& file, const HostPlan& plan);
+
+// Whether DecodeArgs::arrivals are zeros, as the next launch needs them.
+bool arrivals_cleared(const SharedFile& file, const HostPlan& plan);
 
 // Takes out and lse out of their rows; false where a gap between rows was written to.
 bool read_output(const SharedFile& file, const HostPlan& plan, Output& output);

@@ -32,6 +32,7 @@ constexpr std::array<const char*, kBufferCount> kBufferNames = {
     "out",
     "lse",
     "the workspace",
+    "arrivals",
 };
 
 void answer(Channel& channel, const HostAnswer& what) {
@@ -77,6 +78,7 @@ void set_pointers(HostJob& job, const Buffers& buffers) {
   decode.out = pointer<void>(buffers, Buffer::out);
   decode.lse = pointer<float>(buffers, Buffer::lse);
   decode.workspace = pointer<float>(buffers, Buffer::workspace);
+  decode.arrivals = pointer<unsigned>(buffers, Buffer::arrivals);
   ReduceArgs& reduce = job.reduce_args;
   reduce.workspace = decode.workspace;
   reduce.sink = decode.sink;

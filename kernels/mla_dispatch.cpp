@@ -18,9 +18,10 @@ constexpr const char* kNull = "a pointer is null";
 constexpr const char* kSize = "a struct's `size` was not set: make it with its mla_*_init()";
 
 // What the first version of each struct held: a caller that knows less has not set `size`.
-constexpr std::size_t kLeastOptions = offsetof(mla_options, reserved) + sizeof(std::int32_t);
+constexpr std::size_t kLeastOptions =
+    offsetof(mla_options, zeroed_workspaces) + sizeof(std::int32_t);
 constexpr std::size_t kLeastProblem = offsetof(mla_problem, wants_lse) + sizeof(std::int32_t);
-constexpr std::size_t kLeastPlanInfo = offsetof(mla_plan_info, reserved) + sizeof(std::uint32_t);
+constexpr std::size_t kLeastPlanInfo = offsetof(mla_plan_info, last_merges) + sizeof(std::uint32_t);
 constexpr std::size_t kLeastDispatcherInfo =
     offsetof(mla_dispatcher_info, reserved) + sizeof(std::int32_t);
 
@@ -47,6 +48,7 @@ DispatchSettings settings_of(const mla_options* options) {
       settings.public_key.assign(options->public_key, options->public_key + MLA_PUBLIC_KEY_BYTES);
     settings.eager = options->eager != 0;
     settings.allow_untrusted = options->allow_untrusted != 0;
+    settings.zeroed_workspaces = options->zeroed_workspaces != 0;
     settings.no_nearest = switch_of(options->no_nearest, "no_nearest");
     settings.no_predicted = switch_of(options->no_predicted, "no_predicted");
     settings.log = switch_of(options->log, "log");
@@ -111,10 +113,10 @@ mla_plan_info info_of(const Plan& plan) noexcept {
   to.params = text(from.params);
   to.release = text(from.rocm);
   to.median_us = from.median_us;
-  to.workspace_bytes = from.workspace_bytes;
+  to.workspace_bytes = plan.workspace_bytes(plan.query.tokens);
   to.release_differs = plan.owner->is_other_release(from.rocm) ? 1 : 0;
   to.has_code = plan.decode != nullptr ? 1 : 0;
-  to.kernel_count = from.partials > 1 ? 2 : 1;
+  to.kernel_count = plan.reduces() ? 2 : 1;
   to.splits = from.splits;
   to.split_main = from.launch.splits.split_main;
   to.split_extra = from.launch.splits.split_extra;
@@ -130,8 +132,11 @@ mla_plan_info info_of(const Plan& plan) noexcept {
   copy(from.decode_grid, to.decode_grid);
   to.decode_block = from.decode_block;
   to.decode_dynamic_lds = static_cast<std::uint32_t>(from.decode_dynamic_lds);
-  copy(from.reduce_grid, to.reduce_grid);
-  to.reduce_block = from.reduce_block;
+  if (plan.reduces()) {
+    copy(from.reduce_grid, to.reduce_grid);
+    to.reduce_block = from.reduce_block;
+  }
+  to.last_merges = plan.last_merges() ? 1 : 0;
   return to;
 }
 
@@ -221,7 +226,8 @@ extern "C" mla_status mla_workspace_bytes(mla_dispatcher* dispatcher, const mla_
     const mla_launch_plan* plan = nullptr;
     const mla_status status = mla_plan(dispatcher, reinterpret_cast<const mla_problem*>(at), &plan);
     if (status != MLA_OK) return status;
-    most = std::max(most, reinterpret_cast<const Plan*>(plan)->answer.workspace_bytes);
+    const Plan& made = *reinterpret_cast<const Plan*>(plan);
+    most = std::max<std::int64_t>(most, made.workspace_bytes(made.query.tokens));
   }
   *bytes = most;
   return MLA_OK;

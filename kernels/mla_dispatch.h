@@ -84,7 +84,7 @@ typedef enum mla_fp8 { MLA_FP8_OCP = 1, MLA_FP8_FNUZ = 2 } mla_fp8;
 typedef enum mla_switch { MLA_UNSET = 0, MLA_ON = 1, MLA_OFF = 2 } mla_switch;
 
 enum { MLA_DEVICE_NONE = -1 };
-enum { MLA_PUBLIC_KEY_BYTES = 32, MLA_WORKSPACE_ALIGNMENT = 256 };
+enum { MLA_PUBLIC_KEY_BYTES = 32, MLA_WORKSPACE_ALIGNMENT = 256, MLA_COUNTER_BYTES = 16384 };
 
 /* MLA_DISPATCH holds any of "no-nearest", "no-predicted", "log" and "variant=KEY", separated by
  * commas; an option that is set wins over it. Strings are copied. */
@@ -100,7 +100,8 @@ typedef struct mla_options {
   int32_t no_nearest;        /* mla_switch: winners of the very shape alone; then the fallback */
   int32_t no_predicted;      /* mla_switch: winners that were measured alone; then the fallback */
   int32_t log;               /* mla_switch: one line on standard error for each new plan */
-  int32_t reserved;
+  int32_t zeroed_workspaces; /* not 0: every workspace was filled with zeros before its first
+                                launch, and nobody else writes to it: see mla_launch */
 } mla_options;
 
 /* The shape of a launch. */
@@ -141,7 +142,9 @@ typedef struct mla_plan_info {
   uint32_t decode_dynamic_lds; /* bytes */
   uint32_t reduce_grid[3];
   uint32_t reduce_block; /* 0: no reduce kernel follows */
-  uint32_t reserved;
+  uint32_t last_merges;  /* 1: instead of one, the workgroup that ends last merges the splits. Only
+                            with options.zeroed_workspaces; a winner that would, merges by the
+                            fallback's reduce kernel without */
 } mla_plan_info;
 
 /* One scope of the KV cache: pages of page_size tokens, page_stride bytes apart; in each page token
@@ -246,9 +249,13 @@ MLA_API mla_status mla_workspace_bytes(mla_dispatcher* dispatcher, const mla_pro
 
 /* Enqueues the plan's kernels on `stream` (hipStream_t, CUstream; null: the default stream) of the
  * dispatcher's device. `workspace` is device memory of the caller's, aligned to
- * MLA_WORKSPACE_ALIGNMENT, that no launch on another stream uses at the time; it need not be
- * initialised, and may be null where the plan needs none. For fewer tokens than the problem's
- * proportionally less suffices. */
+ * MLA_WORKSPACE_ALIGNMENT, that no launch on another stream uses at the time; it may be null where
+ * the plan needs none. For fewer tokens than the problem's proportionally less suffices.
+ *
+ * It need not be initialised, unless options.zeroed_workspaces promised that its first
+ * MLA_COUNTER_BYTES are zeros: there kernels count each other's workgroups, and leave zeros to the
+ * next launch. That promise may save a kernel launch where splits are merged; of one that is not
+ * kept, out is not written. */
 MLA_API mla_status mla_launch(const mla_launch_plan* plan, const mla_launch_args* args,
                               void* workspace, size_t workspace_bytes, void* stream);
 

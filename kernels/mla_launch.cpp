@@ -13,6 +13,8 @@ constexpr std::size_t kLeastArgs = offsetof(mla_launch_args, reserved) + sizeof(
 
 constexpr std::int64_t kTokenBytes = 584;  // of a cached token, its scales included
 
+static_assert(kArrivalCounters * sizeof(unsigned) == MLA_COUNTER_BYTES);
+
 bool is_aligned(const void* pointer, std::uintptr_t to) noexcept {
   return reinterpret_cast<std::uintptr_t>(pointer) % to == 0;
 }
@@ -69,7 +71,8 @@ CacheScope scope_of(const mla_scope& from) noexcept {
           .ragged = from.ragged};
 }
 
-DecodeArgs decode_args(const Plan& plan, const mla_launch_args& args, float* workspace) noexcept {
+DecodeArgs decode_args(const Plan& plan, const mla_launch_args& args, float* workspace,
+                       unsigned* arrivals) noexcept {
   const Splits& splits = plan.answer.launch.splits;
   return {.q = args.q,
           .q_token_stride = args.q_token_stride,
@@ -88,7 +91,8 @@ DecodeArgs decode_args(const Plan& plan, const mla_launch_args& args, float* wor
           .heads = args.heads,
           .split_main = splits.split_main,
           .split_extra = splits.split_extra,
-          .split_map = splits.split_map};
+          .split_map = splits.split_map,
+          .arrivals = arrivals};
 }
 
 ReduceArgs reduce_args(const Plan& plan, const mla_launch_args& args,
@@ -106,11 +110,13 @@ ReduceArgs reduce_args(const Plan& plan, const mla_launch_args& args,
           .reserved = 0};
 }
 
-mla_status launch(const Plan& plan, const mla_launch_args& args, float* workspace,
+mla_status launch(const Plan& plan, const mla_launch_args& args, unsigned char* memory,
                   void* stream) noexcept {
   const Answer& answer = plan.answer;
-  const bool reduces = answer.partials > 1;
-  DecodeArgs decode = decode_args(plan, args, reduces ? workspace : nullptr);
+  auto* workspace =
+      plan.splits() ? reinterpret_cast<float*>(memory + plan.counter_bytes()) : nullptr;
+  DecodeArgs decode = decode_args(
+      plan, args, workspace, plan.last_merges() ? reinterpret_cast<unsigned*>(memory) : nullptr);
   ReduceArgs reduce = reduce_args(plan, args, workspace);
   const auto tokens = static_cast<unsigned>(args.tokens);
   const KernelLaunch kernels[] = {{plan.decode,
@@ -127,7 +133,7 @@ mla_status launch(const Plan& plan, const mla_launch_args& args, float* workspac
                                    true,
                                    plan.reduce_waits}};
   const LaunchDevice& device = *plan.owner->device();
-  const int error = device.launch(kernels, reduces ? 2 : 1, stream);
+  const int error = device.launch(kernels, plan.reduces() ? 2 : 1, stream);
   if (error == 0) return MLA_OK;
   try {
     return fail(MLA_ERROR_DEVICE, ("launching: " + device.explain(error)).c_str());
@@ -155,13 +161,12 @@ extern "C" mla_status mla_launch(const mla_launch_plan* handle, const mla_launch
                 "export --out`), or was opened without a device");
   if (const char* why = trouble(plan, *args)) return fail(MLA_ERROR_USAGE, why);
   if (args->tokens == 0) return MLA_OK;
-  const long long needed = workspace_floats(args->tokens, args->heads, plan.answer.partials) *
-                           static_cast<long long>(sizeof(float));
+  const long long needed = plan.workspace_bytes(args->tokens);
   if (needed > 0 && (workspace == nullptr || workspace_bytes < static_cast<std::size_t>(needed)))
     return fail_with(MLA_ERROR_USAGE, "the workspace is too small: this launch needs %lld bytes",
                      needed);
   if (!is_aligned(workspace, MLA_WORKSPACE_ALIGNMENT))
     return fail_with(MLA_ERROR_USAGE, "the workspace must be aligned to %lld bytes",
                      MLA_WORKSPACE_ALIGNMENT);
-  return launch(plan, *args, static_cast<float*>(workspace), stream);
+  return launch(plan, *args, static_cast<unsigned char*>(workspace), stream);
 }

@@ -38,15 +38,27 @@ constexpr Enumerator kQueryIn[] = {entry("registers", QueryIn::registers),
 constexpr Enumerator kValueRead[] = {entry("transposing", ValueRead::transposing),
                                      entry("permuting", ValueRead::permuting),
                                      entry("strided", ValueRead::strided)};
+constexpr Enumerator kMerge[] = {entry("kernel", Merge::kernel), entry("last", Merge::last)};
 
 constexpr Enumeration kEnumerations[] = {
     {"WaveSplit", kWaveSplit}, {"SplitMap", kSplitMap},   {"Dequantise", kDequantise},
     {"LoadPath", kLoadPath},   {"LdsLayout", kLdsLayout}, {"QueryIn", kQueryIn},
-    {"ValueRead", kValueRead},
+    {"ValueRead", kValueRead}, {"Merge", kMerge},
 };
 
-// The parameter that the first databases do not know.
-constexpr const char* kYounger = "cluster";
+// The parameters that the first databases do not know.
+struct Younger {
+  const char* name;
+  int before;
+  const Enumeration* type;  // null: a number
+};
+constexpr Younger kYounger[] = {{"cluster", 1, nullptr},
+                                {"merge", static_cast<int>(Merge::kernel), &kEnumerations[7]}};
+
+nlohmann::json json_before(const Younger& parameter) {
+  if (parameter.type == nullptr) return parameter.before;
+  return enumerator_name(*parameter.type, parameter.before);
+}
 
 constexpr int kLeastNumber = -1'000'000, kMostNumber = 1'000'000;
 
@@ -181,15 +193,26 @@ const Enumeration* enumeration_of(LoadPath) { return &kEnumerations[3]; }
 const Enumeration* enumeration_of(LdsLayout) { return &kEnumerations[4]; }
 const Enumeration* enumeration_of(QueryIn) { return &kEnumerations[5]; }
 const Enumeration* enumeration_of(ValueRead) { return &kEnumerations[6]; }
+const Enumeration* enumeration_of(Merge) { return &kEnumerations[7]; }
 
 std::optional<int> value_before(std::string_view parameter) {
-  if (parameter == kYounger) return 1;
+  for (const Younger& one : kYounger)
+    if (parameter == one.name) return one.before;
   return {};
 }
 
 std::string all_params(std::string_view text) {
   nlohmann::json params = nlohmann::json::parse(text);
-  params.emplace(kYounger, value_before(kYounger).value());
+  for (const Younger& one : kYounger) params.emplace(one.name, json_before(one));
+  return params.dump();
+}
+
+std::string canonical_params(std::string_view text) {
+  nlohmann::json params = nlohmann::json::parse(text);
+  for (const Younger& one : kYounger)
+    if (const auto found = params.find(one.name);
+        found != params.end() && *found == json_before(one))
+      params.erase(found);
   return params.dump();
 }
 

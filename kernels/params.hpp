@@ -40,6 +40,7 @@ const Enumeration* enumeration_of(LoadPath);
 const Enumeration* enumeration_of(LdsLayout);
 const Enumeration* enumeration_of(QueryIn);
 const Enumeration* enumeration_of(ValueRead);
+const Enumeration* enumeration_of(Merge);
 
 // Call f(name, field) for each field, in order of declaration: the order designated initialisers
 // need.
@@ -62,8 +63,9 @@ void for_each_config_field(C& c, F&& f) {
   f("unroll", c.unroll);
   f("rescale_threshold", c.rescale_threshold);
   f("cluster", c.cluster);
+  f("merge", c.merge);
 }
-static_assert(sizeof(Config) == 17 * sizeof(int), "list the new field of Config above");
+static_assert(sizeof(Config) == 18 * sizeof(int), "list the new field of Config above");
 
 template <class S, class F>
 void for_each_splits_field(S& s, F&& f) {
@@ -91,6 +93,8 @@ std::string variant_params(const Launch& launch);
 // The same JSON with nothing left out, for tables in which every variant has every parameter.
 // `params` is an object.
 std::string all_params(std::string_view params);
+// Its inverse: what variant_params() leaves out is left out.
+std::string canonical_params(std::string_view params);
 
 // The inverse of variant_params(). Throws Error{database} naming the key for text that is no JSON
 // object, an unknown or missing key, a value of the wrong kind, an unknown enumerator.

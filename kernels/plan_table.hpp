@@ -43,7 +43,21 @@ struct Plan {
   void* decode;  // functions of the launch device; null: there is no code
   void* reduce;
   bool reduce_waits;  // KernelLaunch::waits of it
+  bool counts;        // whether workspaces begin with kArrivalCounters zeros
   Answer answer;
+
+  bool splits() const noexcept { return answer.partials > 1; }
+  bool last_merges() const noexcept { return counts && answer.arrival_counters > 0; }
+  bool reduces() const noexcept { return splits() && !last_merges(); }
+  // Before what workspace_floats() says. The same for all plans of a dispatcher that split, as one
+  // workspace serves them in turn.
+  long long counter_bytes() const noexcept {
+    return counts && splits() ? kArrivalCounters * static_cast<long long>(sizeof(unsigned)) : 0;
+  }
+  long long workspace_bytes(int tokens) const noexcept {
+    return counter_bytes() + workspace_floats(tokens, query.heads, answer.partials) *
+                                 static_cast<long long>(sizeof(float));
+  }
 };
 
 // What outlives a dispatcher: a mapping of its own, so that a handle can be looked at whatever has

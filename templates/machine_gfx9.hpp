@@ -7,6 +7,7 @@
 
 #define MLA_LAMBDA __attribute__((always_inline))
 #define MLA_UNROLL _Pragma("unroll")
+#define MLA_ROLLED _Pragma("unroll 1")
 #define MLA_KERNEL(config)                                                                 \
   __global__ __attribute__((                                                               \
       amdgpu_flat_work_group_size(::mla::threads(config, 64), ::mla::threads(config, 64)), \
@@ -106,6 +107,23 @@ MLA_DEVICE Args reload(const Args&) {
 MLA_DEVICE float read_uniform(const float* p) {
   return *(__attribute__((address_space(4))) const float*)p;
 }
+// The same of what others of the same kernel wrote, after see_device(): past the scalar cache,
+// which nothing clears within a kernel.
+MLA_DEVICE float read_fresh(const float* p) {
+  return __builtin_bit_cast(float, __builtin_amdgcn_readfirstlane(
+                                       __builtin_bit_cast(int, global_read<float>((GlobalPtr)p))));
+}
+// Handing memory on between workgroups, of other XCDs too, whose L2 is another. A barrier of the
+// workgroup waits for LDS alone, so that every wave releases for itself.
+MLA_DEVICE void publish_to_device() { __builtin_amdgcn_fence(__ATOMIC_RELEASE, "agent"); }
+MLA_DEVICE unsigned count_arrival(unsigned* counter) {
+  unsigned before = 0;
+  if (lane_id() == 0)
+    before = __hip_atomic_fetch_add((__attribute__((address_space(1))) unsigned*)counter, 1u,
+                                    __ATOMIC_RELAXED, __HIP_MEMORY_SCOPE_AGENT);
+  return static_cast<unsigned>(__builtin_amdgcn_readfirstlane(static_cast<int>(before)));
+}
+MLA_DEVICE void see_device() { __builtin_amdgcn_fence(__ATOMIC_ACQUIRE, "agent"); }
 
 // The value of the lane whose number differs in one bit.
 MLA_DEVICE float from_lane_xor(float value, int bit) {

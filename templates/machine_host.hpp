@@ -65,6 +65,16 @@ MLA_DEVICE const Args& reload(const Args& args) {
 }
 
 MLA_DEVICE float read_uniform(const float* p) { return *p; }
+// The same of what others of the same kernel wrote, after see_device().
+MLA_DEVICE float read_fresh(const float* p) { return *p; }
+// For workgroups to hand memory on. A wave's writes are before publish_to_device(), a barrier of
+// the workgroup before count_arrival(), which one wave calls and which answers how many came
+// before, and those of workgroups that came before are seen after another barrier and see_device().
+MLA_DEVICE void publish_to_device() {}
+MLA_DEVICE unsigned count_arrival(unsigned* counter) {
+  return __atomic_fetch_add(counter, 1u, __ATOMIC_ACQ_REL);
+}
+MLA_DEVICE void see_device() {}
 // Has a number brought near that is going to be read, if it is there at all.
 MLA_DEVICE void will_read(const float*) {}
 

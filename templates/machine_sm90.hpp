@@ -280,5 +280,20 @@ MLA_DEVICE void will_read(const float* p) {
 }
 // A number that every lane reads, and that no kernel running now writes.
 MLA_DEVICE float read_uniform(const float* p) { return __ldg(p); }
+// The same of what others of the same kernel wrote, after see_device().
+MLA_DEVICE float read_fresh(const float* p) { return *p; }
+// Handing memory on between workgroups. Order is transitive (PTX ISA, "causality order"), so that
+// one lane's release and acquire, with barriers on both sides, are those of the workgroup.
+MLA_DEVICE void publish_to_device() {}
+MLA_DEVICE unsigned count_arrival(unsigned* counter) {
+  unsigned before = 0;
+  if (lane_id() == 0)
+    asm volatile("atom.acq_rel.gpu.global.add.u32 %0, [%1], 1;"
+                 : "=r"(before)
+                 : "l"(counter)
+                 : "memory");
+  return __shfl_sync(kAllLanes, before, 0);
+}
+MLA_DEVICE void see_device() {}
 
 }  // namespace mla

@@ -46,6 +46,8 @@ struct DecodeArgs {
   int split_main;
   int split_extra;
   SplitMap split_map;
+  unsigned* arrivals;  // arrival_counters() zeros, and such again when the kernel has ended; null:
+                       // whatever Config::merge, results are left to sparse_mla_reduce
 };
 
 // Kernel arguments of sparse_mla_reduce.

@@ -209,6 +209,8 @@ MLA_DEVICE void decode_by_blocks(const DecodeArgs& args) {
 #ifdef MLA_HAS_CLUSTERS
   if constexpr (c.cluster > 1) leave_cluster();
 #endif
+  if constexpr (c.merge == Merge::last)
+    merge_if_last<kWorking>(reload(args), token, head0, split, splits, queries, wave);
 }
 
 }  // namespace mla

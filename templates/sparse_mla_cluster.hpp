@@ -24,6 +24,7 @@ struct ClusterShare {
   static constexpr int kMost = kPeers <= 4 ? 4 : kPeers <= 8 ? 2 : 1;
   static constexpr int kAtOnce = kMine % kMost == 0 ? kMost : kMine % 2 == 0 && kMost > 1 ? 2 : 1;
   static_assert(kAtOnce <= kOfRow && kOfRow % kAtOnce == 0);
+  static_assert(kMine * c.waves == kOfRow * cluster_rows(c));
 };
 
 // What the cluster knows of a head: its sums, counted from the largest maximum, and what each

@@ -50,6 +50,15 @@ MLA_HOST_DEVICE constexpr long long workspace_floats(long long tokens, int heads
   return splits <= 1 ? 0 : tokens * heads * splits * (kHeadDim + kStatistics);
 }
 
+// Counters that Merge::last needs: one for each token and group of block_h heads, with clusters for
+// each of their workgroups.
+MLA_HOST_DEVICE constexpr long long arrival_counters(const Config& c, long long tokens, int heads) {
+  return tokens * ((heads + c.block_h - 1) / c.block_h) * c.cluster;
+}
+// As many as the dispatcher keeps, at the beginning of each workspace. What needs more has little
+// to gain: it has a workgroup for every CU without splits.
+constexpr int kArrivalCounters = 4096;
+
 struct Dim3 {
   unsigned x, y, z;
 };
@@ -113,6 +122,13 @@ MLA_HOST_DEVICE constexpr int meeting_waves(const Config& c) {
 MLA_HOST_DEVICE constexpr bool in_operand_order(const Config& c) {
   return c.wave_split == WaveSplit::weights || c.wave_split == WaveSplit::scorers ||
          c.wave_split == WaveSplit::rows;
+}
+
+// Rows that a workgroup of a cluster merges for all of it, but with WaveSplit::blocks, of the
+// Config of those who write: the waves of the cluster take whole quarters of rows, as many each.
+MLA_HOST_DEVICE constexpr int cluster_rows(const Config& c) {
+  const int waves = c.cluster * c.waves;
+  return (4 * c.block_h + waves - 1) / waves * c.waves / 4;
 }
 
 // Strips are the mfma keys, head tiles the mfma heads, and panels the 4*mfma output columns that
@@ -316,7 +332,8 @@ MLA_HOST_DEVICE constexpr bool valid(const Config& c) {
        c.cluster == 16);
   const bool chosen = static_cast<int>(c.wave_split) != 0 && static_cast<int>(c.dequantise) != 0 &&
                       static_cast<int>(c.load_path) != 0 && static_cast<int>(c.lds_layout) != 0 &&
-                      static_cast<int>(c.query_in) != 0 && static_cast<int>(c.value_read) != 0;
+                      static_cast<int>(c.query_in) != 0 && static_cast<int>(c.value_read) != 0 &&
+                      static_cast<int>(c.merge) != 0;
   if (!known || !chosen) return false;
   if (c.block_k < c.mfma || (c.block_h < c.mfma && !eight)) return false;
   const bool at_use = c.wave_split == WaveSplit::rows || c.wave_split == WaveSplit::keys;

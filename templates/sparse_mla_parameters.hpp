@@ -49,6 +49,12 @@ enum class ValueRead : int {
   strided = 3,      // 2-byte reads down a column
 };
 
+// Who merges the results that splits, or clusters of them, leave of a row.
+enum class Merge : int {
+  kernel = 1,  // sparse_mla_reduce, which follows
+  last = 2,    // the workgroup that is last to leave its part, where DecodeArgs::arrivals is given
+};
+
 // The compiled parameters of sparse_mla_decode. Every field is a key of
 // configs/spaces/sparse_mla_decode.yaml; no field may be zero, so that a forgotten one is refused
 // by valid().
@@ -81,6 +87,7 @@ struct Config {
   int cluster = 1;  // splits whose workgroups merge their results among themselves, through each
                     // other's LDS: 1, 2, 4, 8, 10, 16. Splits::split_main is 0 then, and
                     // split_extra a multiple
+  Merge merge = Merge::kernel;
 };
 
 // The launch parameters of sparse_mla_decode: same code, other grid.

@@ -228,6 +228,8 @@ MLA_DEVICE void decode_by_roles(const DecodeArgs& args) {
   const Sums<kMultiplying> sums = sum_waves<kMultiplying>(w, board.statistics, wave);
   write_weighed<kMultiplying>(reload(args), w, sums, sinks, token, head0, split, splits, wave,
                               walk.next < walk.end, tiles, board.weights);
+  if constexpr (c.merge == Merge::last)
+    merge_if_last<kMultiplying>(reload(args), token, head0, split, splits, queries, wave);
 }
 
 }  // namespace mla

@@ -129,9 +129,10 @@ MLA_DEVICE void decode_as_scorer(const DecodeArgs& args, int token, int head0, i
       write_heads(board.ending + 4 * c.block_h, sums.sum);
     }
   }
-  tell<c>(Meeting::ended, 0);
+  // Before the summers go on, whom Merge::last has hand them on.
   if constexpr (c.cluster == 1)
     write_head_statistics<kScoring>(reload(args), w.max, sums, token, head0, split, splits, wave);
+  tell<c>(Meeting::ended, 0);
 }
 // All that a summer does; `wave` is counted among them.
 template <Config c>
@@ -155,14 +156,17 @@ MLA_DEVICE void decode_as_summer(const DecodeArgs& args, int token, int head0, i
     if (wave == 0) share_sinks<kSumming>(board.ending, sinks);
     merge_cluster<kSumming>(reload(args), out, token, head0, split, splits, board.ending, raw,
                             wave);
-    return;
   }
 #endif
-  const auto factor =
-      normalisers<kSumming>(read_heads<AllHeads<kSumming>>(board.ending),
-                            read_heads<AllHeads<kSumming>>(board.ending + 4 * c.block_h), sinks);
-  write_rows_of_heads<kSumming>(reload(args), out, factor, token, head0, split, splits,
-                                tiles.walk.next < tiles.walk.end, raw, wave);
+  if constexpr (c.cluster == 1) {
+    const auto factor =
+        normalisers<kSumming>(read_heads<AllHeads<kSumming>>(board.ending),
+                              read_heads<AllHeads<kSumming>>(board.ending + 4 * c.block_h), sinks);
+    write_rows_of_heads<kSumming>(reload(args), out, factor, token, head0, split, splits,
+                                  tiles.walk.next < tiles.walk.end, raw, wave);
+  }
+  if constexpr (c.merge == Merge::last)
+    merge_if_last<kSumming>(reload(args), token, head0, split, splits, board.ending, wave);
 }
 
 // As sparse_mla_decode().

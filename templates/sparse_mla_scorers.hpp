@@ -131,6 +131,8 @@ MLA_DEVICE void decode_by_scorers(const DecodeArgs& args) {
   const Sums<kMultiplying> sums = sum_waves<kMultiplying>(w, board.statistics, wave);
   write_weighed<kMultiplying>(reload(args), w, sums, sinks, token, head0, split, splits, wave,
                               walk.next < walk.end, tiles, board.weights[0]);
+  if constexpr (c.merge == Merge::last)
+    merge_if_last<kMultiplying>(reload(args), token, head0, split, splits, queries, wave);
 }
 
 }  // namespace mla

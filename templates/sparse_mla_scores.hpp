@@ -3,6 +3,7 @@
 // Sparse MLA decode where each wave weighs all scores that it multiplies values with: its own
 // (WaveSplit::keys), those of its own heads (heads), or those of all waves (columns).
 
+#include "sparse_mla_last.hpp"
 #include "sparse_mla_pipeline.hpp"
 
 namespace mla {
@@ -380,6 +381,8 @@ MLA_DEVICE void decode_by_scores(const DecodeArgs& args) {
   write_result<c>(reload(args), a, token, head0, split, splits, wave,
                   c.wave_split == WaveSplit::heads || wave == 0,
                   c.wave_split == WaveSplit::columns ? wave * A::kPanels : 0, has_tiles);
+  if constexpr (c.merge == Merge::last)
+    merge_if_last<c>(reload(args), token, task.head0, split, splits, lds, wave);
 }
 
 }  // namespace mla

@@ -5,6 +5,7 @@
 // of the workgroup, against a maximum that the workgroup agrees on; PV then reads keys and weights
 // from LDS, which suits a matrix unit that takes operands from there.
 
+#include "sparse_mla_last.hpp"
 #include "sparse_mla_pipeline.hpp"
 #include "sparse_mla_queries.hpp"
 #ifdef MLA_HAS_CLUSTERS
@@ -348,6 +349,8 @@ MLA_DEVICE void decode_by_weights(const DecodeArgs& args) {
   const Sums<c> sums = sum_waves<c>(w, exchange + weights_bytes(c), wave);
   write_weighed<c>(reload(args), w, sums, sinks, token, head0, split, splits, wave, has_tiles,
                    tiles, exchange);
+  if constexpr (c.merge == Merge::last)
+    merge_if_last<c>(reload(args), token, head0, split, splits, lds, wave);
 }
 
 }  // namespace mla

@@ -315,7 +315,7 @@ int bench_command(const BenchOptions& options) {
   for (const Winner& winner : winners)
     for (const Launch& launch : launches_of(winner, baselines, arch.name)) {
       sources.insert(decode_source(launch.config));
-      if (partials(launch, winner.problem.extra_len > 0) > 1)
+      if (reduces(launch, winner.problem.extra_len > 0))
         sources.insert(reduce_source(launch.reduce));
     }
   objects.add(sources);
@@ -328,7 +328,7 @@ int bench_command(const BenchOptions& options) {
   for (const Winner& winner : winners) {
     BenchTask task{winner.problem, {}};
     for (const Launch& launch : launches_of(winner, baselines, arch.name)) {
-      const bool split = partials(launch, winner.problem.extra_len > 0) > 1;
+      const bool split = reduces(launch, winner.problem.extra_len > 0);
       task.variants.push_back({&objects.at(decode_source(launch.config)),
                                split ? &objects.at(reduce_source(launch.reduce)) : &none, launch});
     }

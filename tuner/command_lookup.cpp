@@ -45,6 +45,7 @@ Json to_json(const std::string& arch, const Query& query, const Answer& a) {
   json["decode"] = kernel_json(a.decode_grid, a.decode_block);
   json["decode"]["dynamic_lds_bytes"] = a.decode_dynamic_lds;
   json["reduce"] = a.partials > 1 ? kernel_json(a.reduce_grid, a.reduce_block) : Json();
+  json["arrival_counters"] = a.arrival_counters;
   return json;
 }
 
@@ -68,6 +69,9 @@ void print(const std::string& arch, const Query& query, const Answer& a) {
              a.params, a.splits, a.workspace_bytes);
   fmt::print("  decode     grid {} x {} x {}, block {}\n", a.decode_grid.x, a.decode_grid.y,
              a.decode_grid.z, a.decode_block);
+  if (a.arrival_counters > 0)
+    fmt::print("  merge      by the last workgroup, given {} counters; by reduce otherwise\n",
+               a.arrival_counters);
   if (a.partials > 1)
     fmt::print("  reduce     grid {} x {} x {}, block {}\n", a.reduce_grid.x, a.reduce_grid.y,
                a.reduce_grid.z, a.reduce_block);

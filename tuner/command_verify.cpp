@@ -84,7 +84,7 @@ int verify_command(const VerifyOptions& options) {
   for (const CheckCase& trial : cases_for(arch, variant.launch, options.seed)) {
     throw_if_interrupted();
     const ProblemData data = make_inputs(trial.problem, trial.inputs);
-    const bool split = partials(variant.launch, trial.problem.extra_len > 0) > 1;
+    const bool split = reduces(variant.launch, trial.problem.extra_len > 0);
     const RunResult run =
         runner->run(decode, split ? reduce : std::string(), variant.launch, data, kRunSeconds);
     Verdict verdict = run.verdict;

@@ -79,7 +79,10 @@ std::vector<Argument> decode_arguments() {
       MLA_ARGUMENT(DecodeArgs, heads, "int32", "query heads, 1 to 128"),
       MLA_ARGUMENT(DecodeArgs, split_main, "int32", "params.split_main"),
       MLA_ARGUMENT(DecodeArgs, split_extra, "int32", "params.split_extra"),
-      MLA_ARGUMENT(DecodeArgs, split_map, "int32", "params.split_map: 1 contiguous, 2 strided")};
+      MLA_ARGUMENT(DecodeArgs, split_map, "int32", "params.split_map: 1 contiguous, 2 strided"),
+      MLA_ARGUMENT(DecodeArgs, arrivals, "uint32*",
+                   "with params.merge last: arrivals.count zeros, which the kernel leaves as such, "
+                   "for it to merge the splits itself; null: sparse_mla_reduce does")};
   all.insert(all.end(), std::begin(rest), std::end(rest));
   return all;
 }
@@ -158,6 +161,7 @@ Json launch_json(const NamedVariant& variant, const std::string& arch, const Too
   // What sparse_mla_reduce is given, by its formula.
   const std::string given =
       launch.config.cluster > 1 ? fmt::format("(splits / {})", launch.config.cluster) : "splits";
+  const bool merges = launch.config.merge == Merge::last;
   Json json;
   json["kernel"] = "sparse_mla_decode";
   json["arch"] = arch;
@@ -188,7 +192,8 @@ Json launch_json(const NamedVariant& variant, const std::string& arch, const Too
                    static_cast<unsigned>(threads(launch.config, lanes)),
                    dynamic_lds_bytes(arch, launch.config), sizeof(DecodeArgs), decode_arguments()),
        kernel_json("sparse_mla_reduce", reduce,
-                   fmt::format("{} > 1, after sparse_mla_decode on the same stream", given),
+                   fmt::format("{} > 1{}, after sparse_mla_decode on the same stream", given,
+                               merges ? " and arrivals is null" : ""),
                    launch.reduce.block_h, "1", static_cast<unsigned>(threads(launch.reduce, lanes)),
                    0, sizeof(ReduceArgs), reduce_arguments())});
   if (launch.config.cluster > 1)
@@ -212,6 +217,15 @@ Json launch_json(const NamedVariant& variant, const std::string& arch, const Too
            "2^(s-m) as rounded to bf16, 0 for a split without keys, whose row is not written; the "
            "same sum before rounding. The contents before the launch do not matter.",
            given)}};
+  if (merges)
+    json["arrivals"] = {
+        {"count",
+         fmt::format("tokens * ceil(heads/{}) * {}", launch.config.block_h, launch.config.cluster)},
+        {"meaning",
+         "uint32: how many workgroups have left their part of a row. Zeros before the first "
+         "launch; "
+         "every launch leaves zeros to the next on its stream, whatever the variant. Launches that "
+         "may overlap need memory of their own"}};
   json["example"] = {
       {"problem",
        {{"tokens", problem.num_tokens}, {"heads", problem.num_heads}, {"has_extra", has_extra}}},

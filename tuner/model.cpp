@@ -12,6 +12,7 @@ namespace {
 constexpr double kMemoryLatencyUs = 0.8;   // a load that misses every cache
 constexpr double kDependentCycles = 4;     // a wave's instruction needs the one before
 constexpr double kReduceStepUs = 0.1;      // one split of one row: a dependent load from cache
+constexpr double kLastStepUs = 0.15;       // the same where one workgroup has all rows (H200)
 constexpr double kBarrierCycles = 100;     // until the last wave came and the first goes on
 constexpr double kLoadBytesPerCycle = 64;  // that a CU takes in from its cache
 constexpr double kLdsBytesPerCycle = 128;
@@ -241,8 +242,26 @@ double predict_reduce_us(const Arch& arch, const ProblemRecord& p, const ReduceC
   return std::max(ceil_div(grid, slots) * one, bytes / arch.memory_rate * 1e6);
 }
 
-double launches_us(const Arch& arch, int splits) {
-  return arch.launch_overhead_us * (splits > 1 ? 2 : 1);
+double predict_last_us(const Arch& arch, const ProblemRecord& p, const Config& c, int splits) {
+  if (splits <= 1) return 0;
+  const bool by_rank = c.cluster > 1 && c.wave_split != WaveSplit::blocks;
+  Config writing = c;
+  writing.waves = has_roles(c) ? multipliers(c) : of_fillers(c).waves;
+  const double rows = by_rank ? cluster_rows(writing) : c.block_h;
+  const double one = 3 * kMemoryLatencyUs + rows / writing.waves * splits * kLastStepUs;
+  const double bytes =
+      4.0 * static_cast<double>(workspace_floats(p.num_tokens, p.num_heads, splits));
+  return std::max(one, bytes / arch.memory_rate * 1e6);
+}
+
+double predict_merge_us(const Arch& arch, const ProblemRecord& p, const Config& c,
+                        const ReduceConfig& r, int splits) {
+  return c.merge == Merge::last ? predict_last_us(arch, p, c, splits)
+                                : predict_reduce_us(arch, p, r, splits);
+}
+
+double launches_us(const Arch& arch, const Config& c, int splits) {
+  return arch.launch_overhead_us * (splits > 1 && c.merge == Merge::kernel ? 2 : 1);
 }
 
 int workgroups_per_cu(const Arch& arch, const Config& c, const Resources& use) {
@@ -268,8 +287,8 @@ Prediction predict(const Arch& arch, const ProblemRecord& problem, const Launch&
   Prediction p;
   p.roofline_us = roofline_us(arch, problem);
   p.decode_us = predict_decode_us(arch, problem, launch.config, launch.splits, decode);
-  p.reduce_us = predict_reduce_us(arch, problem, launch.reduce, splits);
-  p.total_us = p.decode_us + p.reduce_us + launches_us(arch, splits);
+  p.merge_us = predict_merge_us(arch, problem, launch.config, launch.reduce, splits);
+  p.total_us = p.decode_us + p.merge_us + launches_us(arch, launch.config, splits);
   return p;
 }
 

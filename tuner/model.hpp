@@ -12,9 +12,9 @@ constexpr int kModelVersion = 4;
 
 // What one launch of a variant is expected to take. All in microseconds.
 struct Prediction {
-  double total_us = 0;   // decode, reduce and the overhead of each kernel's launch
+  double total_us = 0;   // decode, merge and the overhead of each kernel's launch
   double decode_us = 0;  // at least roofline_us
-  double reduce_us = 0;  // 0 with a single split
+  double merge_us = 0;   // by the reduce kernel or the last workgroup; 0 with a single split
   double roofline_us =
       0;  // max(minimum bytes / bandwidth, flops / matrix rate): no kernel is faster
 };
@@ -55,6 +55,8 @@ struct Prediction {
 //   decode    = max(makespan, traffic / bandwidth, flops of whole tiles / matrix rate)
 //               + 0.001 makespan
 //   reduce    = max(rounds * (latency + rows per wave * splits * step), workspace / bandwidth)
+//   last      = max(3 latencies + rows per wave * splits * step, workspace / bandwidth), where
+//               Merge::last has the workgroup do it that comes last: two latencies are its arrival
 // traffic is the problem's minimum, plus the workspace, plus a quarter of the rows that further
 // head groups read again (the rest they find in a cache).
 //
@@ -65,12 +67,17 @@ struct Prediction {
 Prediction predict(const Arch& arch, const ProblemRecord& problem, const Launch& launch,
                    const Resources& decode);
 
-// Its parts: the decode kernel, the reduce kernel (0 for one split), and the launches of both.
+// Its parts: the decode kernel, the reduce kernel (0 for one split), or what config has instead,
+// and the launches.
 double predict_decode_us(const Arch& arch, const ProblemRecord& problem, const Config& config,
                          const Splits& splits, const Resources& decode);
 double predict_reduce_us(const Arch& arch, const ProblemRecord& problem, const ReduceConfig& reduce,
                          int splits);
-double launches_us(const Arch& arch, int splits);
+double predict_last_us(const Arch& arch, const ProblemRecord& problem, const Config& config,
+                       int splits);
+double predict_merge_us(const Arch& arch, const ProblemRecord& problem, const Config& config,
+                        const ReduceConfig& reduce, int splits);
+double launches_us(const Arch& arch, const Config& config, int splits);
 
 // The lower bound of any kernel's time, in microseconds.
 double roofline_us(const Arch& arch, const ProblemRecord& problem);

@@ -95,13 +95,9 @@ std::vector<RecordVariant> variants_of(const Json& table) {
   for (std::size_t i = 0; i < table.at("rows").size(); ++i) {
     nlohmann::json params = nlohmann::json::object();  // sorts its keys
     std::size_t column = 0;
-    for (const Json& given : table.at("names")) {
-      const auto name = given.get<std::string>();
-      const Json& value = table.at("rows").at(i).at(column++);
-      const std::optional<int> before = value_before(name);  // as variant_params() leaves it out
-      if (!before || value != *before) params[name] = value;
-    }
-    variants.push_back({params.dump(), table.at("code").at(i).get<int>()});
+    for (const Json& name : table.at("names"))
+      params[name.get<std::string>()] = table.at("rows").at(i).at(column++);
+    variants.push_back({canonical_params(params.dump()), table.at("code").at(i).get<int>()});
   }
   return variants;
 }

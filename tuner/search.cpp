@@ -219,7 +219,8 @@ std::vector<Candidate> best_launches(const Arch& arch, const ProblemRecord& prob
   std::size_t place = 0;
   for (const LaunchChoice& choice : choices) {
     const int splits = partials(config, choice.splits, problem.extra_len > 0);
-    if (splits < 1 || (splits > 1 && excluded.contains(reduce_id(choice.reduce)))) continue;
+    const bool reduces = splits > 1 && config.merge == Merge::kernel;
+    if (splits < 1 || (reduces && excluded.contains(reduce_id(choice.reduce)))) continue;
     // Without an extra scope its splits change nothing.
     const bool extra = problem.extra_len > 0 || choice.splits.split_main == 0;
     const Id id{choice.splits.split_main, extra ? choice.splits.split_extra : 0,
@@ -227,12 +228,13 @@ std::vector<Candidate> best_launches(const Arch& arch, const ProblemRecord& prob
     if (id != last) {
       last = id;
       decode_us = predict_decode_us(arch, problem, config, choice.splits, resources) +
-                  launches_us(arch, splits);
+                  launches_us(arch, config, splits);
       const auto [at, is_new] = places.try_emplace(id, best.size());
       if (is_new) best.push_back({code, {config, choice.splits, choice.reduce}, 1e300});
       place = at->second;
     }
-    const double total_us = decode_us + predict_reduce_us(arch, problem, choice.reduce, splits);
+    const double total_us =
+        decode_us + predict_merge_us(arch, problem, config, choice.reduce, splits);
     if (total_us < best[place].predicted_us)
       best[place] = {code, {config, choice.splits, choice.reduce}, total_us};
   }

@@ -207,9 +207,10 @@ std::string Space::params(const Point& point) const {
   nlohmann::json params = nlohmann::json::object();  // a std::map underneath: its keys are sorted
   for (std::size_t i = 0; i < parts_.parameters.size(); ++i) {
     const Parameter& p = parts_.parameters[i];
+    if (value_before(p.name) == point[i]) continue;
     if (p.enumeration != nullptr)
       params[p.name] = enumerator_name(*p.enumeration, point[i]);
-    else if (value_before(p.name) != point[i])
+    else
       params[p.name] = point[i];
   }
   return params.dump();
@@ -231,15 +232,16 @@ Point Space::point(std::string_view text) const {
     const auto given = params.find(p.name);
     const std::optional<int> before = value_before(p.name);
     if (given == params.end() && !before) refuse(fmt::format("'{}' is missing", p.name));
-    const nlohmann::json value = given == params.end() ? nlohmann::json(*before) : *given;
     const auto same = [&](int candidate) {
-      return p.enumeration != nullptr ? value == enumerator_name(*p.enumeration, candidate)
-                                      : value == candidate;
+      if (given == params.end()) return candidate == *before;
+      return p.enumeration != nullptr ? *given == enumerator_name(*p.enumeration, candidate)
+                                      : *given == candidate;
     };
     const auto found = std::find_if(p.values.begin(), p.values.end(), same);
     if (found == p.values.end())
-      refuse(fmt::format("{} is no value of '{}' on {} ({})", value.dump(), p.name, parts_.arch,
-                         parts_.file));
+      refuse(fmt::format("{} is no value of '{}' on {} ({})",
+                         given == params.end() ? std::to_string(*before) : given->dump(), p.name,
+                         parts_.arch, parts_.file));
     point.push_back(*found);
   }
   return point;

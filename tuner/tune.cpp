@@ -191,7 +191,7 @@ void Tuning::link_codes(std::int64_t variant, const Candidate& candidate, std::s
   decode.variant_id = variant;
   store_.put(decode);
   const bool has_extra = parts_.problems[problem].extra_len > 0;
-  if (partials(candidate.launch, has_extra) <= 1) return;
+  if (!reduces(candidate.launch, has_extra)) return;
   CodeObjectRecord reduce = reduces_.at(reduce_id(candidate.launch.reduce)).made.record;
   reduce.variant_id = variant;
   store_.put(reduce);

@@ -239,7 +239,7 @@ void Tuning::compile_reduces() {
     std::set<ReduceId> wanted;
     for (std::size_t p = 0; p < ranked_.size(); ++p)
       for (const Candidate& candidate : ranked_[p])
-        if (partials(candidate.launch, parts_.problems[p].extra_len > 0) > 1)
+        if (reduces(candidate.launch, parts_.problems[p].extra_len > 0))
           wanted.insert(reduce_id(candidate.launch.reduce));
     std::vector<Unit> units;
     std::vector<ReduceId> ids;

@@ -9,9 +9,9 @@
 
 namespace mla {
 
-bool Tuning::is_split(const Contender& contender) const {
+bool Tuning::needs_reduce(const Contender& contender) const {
   const bool has_extra = parts_.problems[contender.problem].extra_len > 0;
-  return partials(contender.candidate.launch, has_extra) > 1;
+  return reduces(contender.candidate.launch, has_extra);
 }
 
 void Tuning::keep_object(const std::string& key, const std::string& code) {
@@ -35,11 +35,11 @@ std::vector<Unit> Tuning::bench_units(const Contender& contender) const {
   const Launch& launch = contender.candidate.launch;
   if (parts_.bench == Bench::target) {
     std::vector<Unit> units{codes_[contender.candidate.code].unit};
-    if (is_split(contender)) units.push_back(reduces_.at(reduce_id(launch.reduce)).unit);
+    if (needs_reduce(contender)) units.push_back(reduces_.at(reduce_id(launch.reduce)).unit);
     return units;
   }
   std::vector<Unit> units{unit(*parts_.host_compiler, "host", decode_source(launch.config))};
-  if (is_split(contender))
+  if (needs_reduce(contender))
     units.push_back(unit(*parts_.host_compiler, "host", reduce_source(launch.reduce)));
   return units;
 }

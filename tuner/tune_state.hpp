@@ -113,7 +113,7 @@ class Tuning {
     std::string reduce;
     std::string missing;
   };
-  bool is_split(const Contender& contender) const;
+  bool needs_reduce(const Contender& contender) const;
   void keep_object(const std::string& key, const std::string& code);
   std::vector<Unit> bench_units(const Contender& contender) const;  // decode, then reduce if any
   // Compiles for the bench what the contenders need, calling ready() for each as soon as its

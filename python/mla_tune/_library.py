@@ -13,6 +13,7 @@ PathLike = Union[str, "os.PathLike[str]"]
 NO_DEVICE = -1
 USAGE, DATABASE, DEVICE, CLOSED, ARCH, NO_CODE = 2, 3, 5, 8, 9, 10
 WORKSPACE_ALIGNMENT = 256  # bytes
+COUNTER_BYTES = 16384  # that a workspace begins with
 
 GRADES = ("none", "exact", "nearest", "fallback", "predicted")
 EVIDENCE = (None, "measured", "predicted")
@@ -34,7 +35,8 @@ def _of(kind: Any, names: str) -> list[tuple[str, Any]]:
 
 class Options(ctypes.Structure):
     _fields_ = (_of(c_size_t, "size") + _of(c_char_p, "arch variant release driver public_key")
-                + _of(c_int32, "eager allow_untrusted no_nearest no_predicted log reserved"))
+                + _of(c_int32, "eager allow_untrusted no_nearest no_predicted log"
+                      " zeroed_workspaces"))
 
 
 class Problem(ctypes.Structure):
@@ -51,7 +53,7 @@ class PlanInfo(ctypes.Structure):
                       " split_map tuned_heads tuned_tokens tuned_main_len tuned_extra_len"
                       " tuned_main_page tuned_extra_page")
                 + _of(c_uint32 * 3, "decode_grid") + _of(c_uint32, "decode_block decode_dynamic_lds")
-                + _of(c_uint32 * 3, "reduce_grid") + _of(c_uint32, "reduce_block reserved"))
+                + _of(c_uint32 * 3, "reduce_grid") + _of(c_uint32, "reduce_block last_merges"))
 
 
 class DispatcherInfo(ctypes.Structure):

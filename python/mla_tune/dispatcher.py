@@ -57,6 +57,7 @@ class Plan:
     decode_dynamic_lds: int  # bytes
     reduce_grid: tuple[int, int, int]
     reduce_block: int  # 0: no reduce kernel follows
+    last_merges: bool  # the workgroup that ends last merges the splits instead
     tuned_for: Optional[dict[str, int]]
 
 
@@ -113,6 +114,7 @@ class Dispatcher:
         options = lib.sized(lib.Options, public_key=public_key, eager=eager,
                             allow_untrusted=allow_untrusted, no_nearest=lib.SWITCHES[no_nearest],
                             no_predicted=lib.SWITCHES[no_predicted], log=lib.SWITCHES[log],
+                            zeroed_workspaces=True,
                             **encoded)
         c = self._library.c
         self._library.call(c.mla_open, os.fsencode(path), self.ordinal, byref(options),
@@ -160,7 +162,10 @@ class Dispatcher:
         return max((self.plan(problem).workspace_bytes for problem in problems), default=0)
 
     def workspace(self, *problems: Problem) -> Any:
-        """A tensor on the device that suffices for each of the problems: one for each stream."""
+        """A tensor on the device that suffices for each of the problems: one for each stream.
+
+        It begins as zeros and is the launches' from then on: nobody else may write to it.
+        """
         return self._allocate(self.workspace_bytes(*problems))
 
     def reserve(self, *problems: Problem) -> None:
@@ -186,7 +191,7 @@ class Dispatcher:
 
         device = "cpu" if self.ordinal == lib.NO_DEVICE else f"cuda:{self.ordinal}"
         size = max(needed, lib.WORKSPACE_ALIGNMENT)
-        whole = torch.empty(size + lib.WORKSPACE_ALIGNMENT, dtype=torch.uint8, device=device)
+        whole = torch.zeros(size + lib.WORKSPACE_ALIGNMENT, dtype=torch.uint8, device=device)
         skipped = -whole.data_ptr() % lib.WORKSPACE_ALIGNMENT
         return whole[skipped:skipped + size]
 
@@ -234,5 +239,6 @@ def _plan(handle: int, info: lib.PlanInfo) -> Plan:
         decode_dynamic_lds=info.decode_dynamic_lds,
         reduce_grid=tuple(info.reduce_grid),
         reduce_block=info.reduce_block,
+        last_merges=bool(info.last_merges),
         tuned_for=tuned_for,
     )

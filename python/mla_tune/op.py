@@ -47,7 +47,7 @@ def sparse_mla_decode(dispatcher: Dispatcher, q: torch.Tensor,
     *_indptr    int32 [tokens + 1]; a scope's three tensors are given together or not at all
     attn_sink   fp32 [heads]
     lse         fp32 [tokens, heads], written where given: natural logarithm, without the sink
-    workspace   uint8, of Dispatcher.workspace(). Without one the dispatcher's own is used, for
+    workspace   uint8, of Dispatcher.workspace(), written to by nobody else. Without one the dispatcher's own is used, for
                 launches on one stream at a time; before a graph is captured, reserve() it
     *_capacity  keys a token to be fast for; every other list is right too. 0: the mean list,
                 rounded up to a power of two

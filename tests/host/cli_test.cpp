@@ -148,6 +148,7 @@ TEST_F(Cli, AnswersALookupWithTheDispatcher) {
               "extra_page": 64, "main_format": "ocp", "extra_format": "ocp"}})");
   expected["tuned_for"] = expected["query"];
   expected["workspace_bytes"] = 4 * workspace_floats(8, 16, 5);
+  expected["arrival_counters"] = 0;
   expected["variant"] = key_;
   expected["params"] = json::parse(params_);
   EXPECT_EQ(json::parse(outcome.out), expected);

@@ -19,6 +19,11 @@ class DispatchOnHost : public ::testing::Test {
     const FoundToolchain toolchain = toolchain_for("host", search_from_environment());
     test::SomeBundle bundle("host", toolchain.record.release, test::compiling(toolchain, "host"));
     bundle.add({.heads = 16, .tokens = 4, .main_len = 64, .extra_len = 100, .extra_page = 2}, 3);
+    Launch last = fallback_launch("host", {.heads = 16, .tokens = 1, .main_len = 1});
+    last.config.merge = Merge::last;
+    last.splits = {0, 5, SplitMap::strided};
+    bundle.add({.heads = 20, .tokens = 3, .main_len = 64, .extra_len = 300}, last, 5,
+               Evidence::measured, 10);
     path_ = *folder_ / "host.bundle";
     bundle.write(path_);
   }
@@ -57,6 +62,44 @@ TEST_F(DispatchOnHost, AgreesWithFloat64WhateverTheInputs) {
     ASSERT_EQ(launch(one, memory_), MLA_OK) << mla_last_error();
     EXPECT_EQ(one.verdict(), "") << shape.num_heads << " heads, " << shape.extra_len;
   }
+}
+
+TEST_F(DispatchOnHost, TheLastWorkgroupMergesAgainAndAgainInAWorkspaceThatServesOthersToo) {
+  mla_close(dispatcher_);
+  mla_options options = mla_options_init();
+  options.arch = "host";
+  options.zeroed_workspaces = 1;
+  ASSERT_EQ(mla_open(path_.c_str(), MLA_DEVICE_NONE, &options, &dispatcher_), MLA_OK);
+  ProblemRecord shape = test::decode_problem(20, 3, 64, 300);
+  shape.lengths = "ragged";
+  test::LaunchCase merged(memory_, shape, test::troubled());
+  test::LaunchCase reduced(memory_, test::decode_problem(16, 4, 64, 100, 2), test::troubled());
+  const mla_problem problems[] = {merged.problem, reduced.problem};
+  std::int64_t bytes = 0;
+  ASSERT_EQ(mla_workspace_bytes(dispatcher_, problems, 2, &bytes), MLA_OK);
+  const auto size = static_cast<std::size_t>(bytes);
+  void* workspace = memory_.take(size);
+  std::memset(workspace, 0, MLA_COUNTER_BYTES);  // what lies behind is poisoned
+  const mla_launch_plan *last = nullptr, *other = nullptr;
+  ASSERT_EQ(mla_plan(dispatcher_, &merged.problem, &last), MLA_OK);
+  ASSERT_EQ(mla_plan(dispatcher_, &reduced.problem, &other), MLA_OK);
+  mla_plan_info info = mla_plan_info_init();
+  ASSERT_EQ(mla_get_plan_info(last, &info), MLA_OK);
+  EXPECT_EQ(info.last_merges, 1u);
+  for (int repeat = 0; repeat < 3; ++repeat) {
+    merged.poison();
+    ASSERT_EQ(mla_launch(last, &merged.args, workspace, size, nullptr), MLA_OK);
+    EXPECT_EQ(merged.verdict(), "") << repeat;
+    reduced.poison();
+    ASSERT_EQ(mla_launch(other, &reduced.args, workspace, size, nullptr), MLA_OK);
+    EXPECT_EQ(reduced.verdict(), "") << repeat;
+  }
+}
+
+TEST_F(DispatchOnHost, AWinnerThatWouldMergeLastReducesWhereNobodyPromisedZeros) {
+  test::LaunchCase one(memory_, test::decode_problem(20, 3, 64, 300), test::troubled());
+  ASSERT_EQ(launch(one, memory_), MLA_OK) << mla_last_error();
+  EXPECT_EQ(one.verdict(), "");
 }
 
 TEST_F(DispatchOnHost, ThreadsLaunchAtOnce) {

@@ -64,6 +64,29 @@ TEST(Dispatch, AnswersTheVeryShapeExactly) {
   EXPECT_EQ(answer.reduce_block, 64u);
 }
 
+TEST(Dispatch, CountsWhatTheLastWorkgroupNeedsToMerge) {
+  const auto merging = [](Winner w) {
+    Launch launch = variant_launch(w.params);
+    launch.config.merge = Merge::last;
+    w.params = variant_params(launch);
+    return w;
+  };
+  const Query many = query(128, 256, 128, 1024), most = query(128, 257, 128, 1024);
+  const DispatchTable table(
+      "gfx950", {winner(kServed, 4), merging(winner(query(64, 8, 128, 1024), 4)),
+                 merging(in_clusters(winner(query(32, 8, 128, 1024), 6), 2, 6)),
+                 merging(winner(many, 3)), merging(in_clusters(winner(most, 6), 2, 4))});
+  EXPECT_EQ(table.lookup(kServed).arrival_counters, 0) << "a reduce kernel of its own does";
+  const Answer answer = table.lookup(query(64, 8, 128, 1024));
+  EXPECT_EQ(answer.arrival_counters, 8 * 4);
+  EXPECT_TRUE(answer.borrows_reduce) << "for who has no counters";
+  EXPECT_EQ(answer.reduce_block, 64u);
+  EXPECT_EQ(table.lookup(query(32, 8, 128, 1024)).arrival_counters, 8 * 2 * 2);
+  EXPECT_EQ(table.lookup(many).arrival_counters, 256 * 8);
+  EXPECT_EQ(table.lookup(most).arrival_counters, 0) << "more than there are";
+  EXPECT_EQ(table.lookup(most).partials, 2);
+}
+
 TEST(Dispatch, NeverCrossesArchitectures) {
   const DispatchTable table("gfx942", {winner(kServed, 4)});
   EXPECT_EQ(table.size(), 0u);

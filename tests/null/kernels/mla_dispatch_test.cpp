@@ -103,6 +103,35 @@ TEST_F(DispatchLibrary, PlansAsTheTableAnswers) {
   EXPECT_EQ(info(other).tuned_heads, 0);
 }
 
+TEST_F(DispatchLibrary, SaysWhoMergesAndWhatWorkspaceThatTakes) {
+  test::SomeBundle bundle("gfx950");
+  Launch launch = fallback_launch("gfx950", kServed);
+  launch.config.merge = Merge::last;
+  launch.splits = {0, 4, SplitMap::contiguous};
+  bundle.add(kServed, launch, 4, Evidence::measured, 10);
+  bundle.write(path_);
+  open();
+  const mla_plan_info apart = info(served());
+  EXPECT_EQ(apart.last_merges, 0u) << "nobody promised zeros";
+  EXPECT_EQ(apart.kernel_count, 2);
+  EXPECT_GT(apart.reduce_block, 0u);
+  EXPECT_EQ(apart.workspace_bytes, 8LL * 16 * 4 * 515 * 4);
+
+  options_.zeroed_workspaces = 1;
+  ASSERT_EQ(opened(path_), MLA_OK);
+  const mla_plan_info last = info(served());
+  EXPECT_EQ(last.grade, MLA_GRADE_EXACT);
+  EXPECT_EQ(last.last_merges, 1u);
+  EXPECT_EQ(last.kernel_count, 1);
+  EXPECT_EQ(last.reduce_block, 0u);
+  EXPECT_EQ(last.reduce_grid[0], 0u);
+  EXPECT_EQ(last.workspace_bytes, MLA_COUNTER_BYTES + 8LL * 16 * 4 * 515 * 4);
+  const mla_problem problem = served();
+  std::int64_t bytes = 0;
+  ASSERT_EQ(mla_workspace_bytes(dispatcher_, &problem, 1, &bytes), MLA_OK);
+  EXPECT_EQ(bytes, last.workspace_bytes);
+}
+
 TEST_F(DispatchLibrary, GivesTheSamePlanForTheSameProblem) {
   open();
   mla_problem alone = served();

@@ -19,7 +19,7 @@ namespace {
 using ::testing::HasSubstr;
 
 const Query kShape{.heads = 16, .tokens = 8, .main_len = 128, .extra_len = 1024};
-alignas(256) unsigned char memory[4096];
+alignas(256) unsigned char memory[1 << 15];
 
 class Launch : public ::testing::TestWithParam<const char*> {
  protected:
@@ -48,6 +48,11 @@ class Launch : public ::testing::TestWithParam<const char*> {
     launch.config.cluster = 4;
     launch.splits = {0, 4, SplitMap::contiguous};
     bundle.add(clustered, launch, 40, Evidence::measured, 10);
+    Query last = kShape;
+    last.tokens = 32;
+    launch.config.merge = Merge::last;
+    launch.splits.split_extra = 12;
+    bundle.add(last, launch, 41, Evidence::measured, 10);
     bundle.write(path_);
     options_.driver = GetParam();
   }
@@ -195,6 +200,34 @@ TEST_P(Launch, OfOneClusterARowIsOneKernelWithoutAWorkspace) {
   EXPECT_EQ(driver_->launches[0].grid.z, 4u);
   EXPECT_EQ(driver_->launches[0].decode.split_extra, 4);
   EXPECT_EQ(driver_->launches[0].decode.workspace, nullptr);
+}
+
+TEST_P(Launch, WhereWorkspacesBeganAsZerosTheLastWorkgroupMerges) {
+  options_.zeroed_workspaces = 1;
+  open();
+  mla_launch_args args = some_args();
+  ASSERT_EQ(launch(plan(1024, 32), args), MLA_OK) << mla_last_error();
+  ASSERT_EQ(driver_->launches.size(), 1u);
+  const DecodeArgs& got = driver_->launches[0].decode;
+  EXPECT_EQ(got.arrivals, reinterpret_cast<unsigned*>(memory));
+  EXPECT_EQ(got.workspace, reinterpret_cast<float*>(memory + MLA_COUNTER_BYTES));
+  // What the same workspace serves besides leaves the counters alone.
+  ASSERT_EQ(launch(plan(), args), MLA_OK) << mla_last_error();
+  ASSERT_EQ(driver_->launches.size(), 3u);
+  EXPECT_EQ(driver_->launches[1].decode.arrivals, nullptr);
+  EXPECT_EQ(driver_->launches[1].decode.workspace, got.workspace);
+  EXPECT_EQ(driver_->launches[2].reduce.workspace, got.workspace);
+  ASSERT_EQ(mla_launch(plan(64), &args, nullptr, 0, nullptr), MLA_OK) << "it splits nothing";
+}
+
+TEST_P(Launch, WhereTheyDidNotAReduceKernelIsBorrowed) {
+  open();
+  ASSERT_EQ(launch(plan(1024, 32), some_args()), MLA_OK) << mla_last_error();
+  ASSERT_EQ(driver_->launches.size(), 2u);
+  EXPECT_EQ(driver_->launches[0].decode.arrivals, nullptr);
+  EXPECT_EQ(driver_->launches[0].decode.workspace, reinterpret_cast<float*>(memory));
+  EXPECT_THAT(driver_->launches[1].function->code, HasSubstr("reduce"));
+  EXPECT_EQ(driver_->launches[1].reduce.splits, 3) << "clusters of four";
 }
 
 TEST_P(Launch, OfAWinnerThatNeverSplitsReducesAsTheFallbackDoesWhereItIsSplit) {

@@ -48,7 +48,7 @@ TEST(Params, SurviveTheTripThroughJson) {
 
 TEST(Params, KeepEveryFieldApart) {
   const Launch launch = random_launch(1);
-  const nlohmann::json before = nlohmann::json::parse(variant_params(launch));
+  const nlohmann::json before = nlohmann::json::parse(all_params(variant_params(launch)));
   Launch other = launch;
   int fields = 0;
   const auto change = [&](const char* name, auto& field) {
@@ -56,7 +56,7 @@ TEST(Params, KeepEveryFieldApart) {
     const Field kept = field;
     field = static_cast<Field>(static_cast<int>(field) == 1 ? 2 : 1);
     const nlohmann::json diff =
-        nlohmann::json::diff(before, nlohmann::json::parse(variant_params(other)));
+        nlohmann::json::diff(before, nlohmann::json::parse(all_params(variant_params(other))));
     EXPECT_EQ(diff.size(), 1u) << name;
     EXPECT_NE(diff[0]["path"].get<std::string>().find(name), std::string::npos) << diff;
     field = kept;
@@ -90,6 +90,22 @@ TEST(Params, LeaveOutAYoungerFieldWhereItSaysWhatAllVariantsDidBefore) {
   EXPECT_EQ(nlohmann::json::parse(after)["cluster"], 4);
   EXPECT_EQ(variant_launch(after).config.cluster, 4);
   EXPECT_EQ(variant_launch(after).config.rescale_threshold, launch.config.rescale_threshold);
+  launch.config.merge = Merge::last;
+  const std::string last = variant_params(launch);
+  EXPECT_EQ(nlohmann::json::parse(last)["merge"], "last");
+  EXPECT_EQ(variant_launch(last).config.merge, Merge::last);
+}
+
+TEST(Params, ATableOfVariantsHasEveryFieldAndGivesThemBack) {
+  for (const int seed : {4, 5, 6}) {
+    Launch launch = random_launch(seed);
+    launch.config.cluster = seed == 4 ? 1 : 2;
+    launch.config.merge = seed == 5 ? Merge::last : Merge::kernel;
+    const std::string params = variant_params(launch), all = all_params(params);
+    EXPECT_EQ(nlohmann::json::parse(all)["cluster"], launch.config.cluster);
+    EXPECT_EQ(nlohmann::json::parse(all)["merge"], seed == 5 ? "last" : "kernel");
+    EXPECT_EQ(canonical_params(all), params);
+  }
 }
 
 TEST(Params, WhatCannotBeReadIsNamed) {

@@ -60,7 +60,8 @@ class PlanningInPython(unittest.TestCase):
         self.assertEqual(plan.median_us, 12.5)
         self.assertEqual(plan.release, "7.2.4")
         self.assertEqual(plan.decode_grid, (8, 1, plan.splits))
-        self.assertEqual(plan.workspace_bytes, 8 * 16 * plan.splits * 515 * 4)
+        self.assertEqual(plan.workspace_bytes, 16384 + 8 * 16 * plan.splits * 515 * 4)
+        self.assertFalse(plan.last_merges)
         self.assertEqual(plan.tuned_for["extra_len"], 1024)
         self.assertFalse(plan.has_code)
 

@@ -216,6 +216,29 @@ TEST(Workspace, IsNoneForOneSplitAndCountsIn64Bits) {
   EXPECT_EQ(workspace_floats(512, 128, 128), 512ll * 128 * 128 * 515);
 }
 
+TEST(Arrivals, AreCountedForEachGroupOfHeadsAndRankOfACluster) {
+  Config config = kGood;
+  config.block_h = 32;
+  EXPECT_EQ(arrival_counters(config, 7, 33), 14);
+  config.cluster = 4;
+  EXPECT_EQ(arrival_counters(config, 7, 33), 56);
+}
+
+TEST(Cluster, MergesWholeRowsAndAllOfThem) {
+  for (const int heads : {8, 16, 32}) {
+    for (const int cluster : {2, 4, 8, 10, 16}) {
+      for (const int waves : {4, 8}) {
+        Config config = kGood;
+        config.block_h = heads;
+        config.cluster = cluster;
+        config.waves = waves;
+        EXPECT_GE(cluster_rows(config) * cluster, heads) << heads << cluster << waves;
+        EXPECT_EQ(4 * cluster_rows(config) % waves, 0) << "a wave has as many quarters as others";
+      }
+    }
+  }
+}
+
 TEST(Grid, CoversHeadsThatDoNotFillAWorkgroup) {
   Config config = kGood;
   config.block_h = 32;

@@ -11,12 +11,13 @@ namespace {
 using ::testing::HasSubstr;
 using Json = nlohmann::ordered_json;
 
-Json described(int cluster, const std::string& compiler) {
+Json described(int cluster, const std::string& compiler, Merge merge = Merge::kernel) {
   Launch launch{{16, 64, 4, WaveSplit::weights, 16, 1, 2, Dequantise::at_store, LoadPath::registers,
                  16, LdsLayout::swizzled, QueryIn::lds, ValueRead::transposing, 1, 8, 8},
                 {0, 2 * cluster, SplitMap::contiguous},
                 {4, 2}};
   launch.config.cluster = cluster;
+  launch.config.merge = merge;
   const NamedVariant variant{"a key", variant_params(launch), launch};
   const ProblemRecord problem{.kernel = "sparse_mla_decode",
                               .num_heads = 16,
@@ -36,6 +37,15 @@ TEST(LaunchJson, SaysWhatLargeClustersMustBeAllowed) {
               HasSubstr("NON_PORTABLE_CLUSTER_SIZE"));
   EXPECT_EQ(of_ten["example"]["decode_grid"], Json::parse("[8, 1, 20]"));
   EXPECT_THAT(of_ten["kernels"][1]["when"].get<std::string>(), HasSubstr("(splits / 10) > 1"));
+}
+
+TEST(LaunchJson, SaysWhatTheLastWorkgroupNeedsToMerge) {
+  EXPECT_FALSE(described(2, "nvrtc").contains("arrivals"));
+  const Json last = described(2, "nvrtc", Merge::last);
+  EXPECT_EQ(last["arrivals"]["count"], "tokens * ceil(heads/16) * 2");
+  EXPECT_EQ(last["kernels"][1]["when"],
+            "(splits / 2) > 1 and arrivals is null, after sparse_mla_decode on the same stream");
+  EXPECT_EQ(last["kernels"][0]["arguments"].back()["name"], "arrivals");
 }
 
 TEST(LaunchJson, SaysWhereTheReduceKernelMayOverlap) {

@@ -61,11 +61,25 @@ TEST(Model, SplittingCostsWhereTheBatchFillsTheChip) {
 TEST(Model, ASplitPaysForItsReduceKernel) {
   const Prediction whole = predict(kArch, a_problem(8), a_launch(1), a_kernel());
   const Prediction split = predict(kArch, a_problem(8), a_launch(4), a_kernel());
-  EXPECT_EQ(whole.reduce_us, 0);
-  EXPECT_GT(split.reduce_us, 0);
+  EXPECT_EQ(whole.merge_us, 0);
+  EXPECT_GT(split.merge_us, 0);
   EXPECT_DOUBLE_EQ(whole.total_us, whole.decode_us + kArch.launch_overhead_us);
-  EXPECT_DOUBLE_EQ(split.total_us,
-                   split.decode_us + split.reduce_us + 2 * kArch.launch_overhead_us);
+  EXPECT_DOUBLE_EQ(split.total_us, split.decode_us + split.merge_us + 2 * kArch.launch_overhead_us);
+}
+
+TEST(Model, WhatTheLastWorkgroupMergesSavesALaunchWhereItIsLittle) {
+  Launch launch = a_launch(2);
+  launch.config.waves = 8;
+  Launch last = launch;
+  last.config.merge = Merge::last;
+  const Prediction merged = predict(kArch, a_problem(8), last, a_kernel());
+  EXPECT_GT(merged.merge_us, 0);
+  EXPECT_DOUBLE_EQ(merged.total_us, merged.decode_us + merged.merge_us + kArch.launch_overhead_us);
+  EXPECT_LT(merged.total_us, us(a_problem(8), launch));
+  launch.splits.split_extra = last.splits.split_extra = 32;
+  EXPECT_GT(us(a_problem(8), last), us(a_problem(8), launch)) << "all rows are one workgroup's";
+  last.splits.split_extra = 1;
+  EXPECT_EQ(predict(kArch, a_problem(8), last, a_kernel()).merge_us, 0);
 }
 
 // Of twenty CUs in domains of eight: two clusters of five find a place, one a domain, and four of
@@ -104,7 +118,7 @@ TEST(Model, AClusterNeedsNoReduceKernelAndACuForEachWorkgroup) {
   Launch apart = a_launch(4), together = apart;
   together.config.cluster = 4;
   const ProblemRecord few = a_problem(8), many = a_problem(kArch.compute_units / 2);
-  EXPECT_EQ(predict(kArch, few, together, a_kernel(4)).reduce_us, 0);
+  EXPECT_EQ(predict(kArch, few, together, a_kernel(4)).merge_us, 0);
   EXPECT_LT(us(few, together, a_kernel(4)), us(few, apart, a_kernel(4)));
   const auto decode = [&](const Launch& launch) {
     return predict_decode_us(kArch, many, launch.config, launch.splits, a_kernel(4));
