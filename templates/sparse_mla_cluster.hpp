@@ -57,19 +57,14 @@ MLA_DEVICE void write_merged(const DecodeArgs& args, const ClusterHead<c>& merge
   if (partials > 1) {
     const long long at = (static_cast<long long>(token) * args.heads + head) * partials + part;
     global_write(args.workspace, 4 * (at * kHeadDim + column), run);
-    if (!speaks) return;
-    float* statistics = args.workspace +
-                        static_cast<long long>(args.tokens) * args.heads * partials * kHeadDim +
-                        at * kStatistics;
-    statistics[0] = merged.max;
-    statistics[1] = merged.sum;
-    statistics[2] = merged.exact;
-    return;
+  } else {
+    global_write(args.out,
+                 2 * (token * args.out_token_stride + head * args.out_head_stride + column),
+                 round_run(run, normaliser(merged.max, merged.sum, merged.sink)));
   }
-  global_write(args.out, 2 * (token * args.out_token_stride + head * args.out_head_stride + column),
-               round_run(run, normaliser(merged.max, merged.sum, merged.sink)));
-  if (args.lse != nullptr && speaks)
-    args.lse[token * args.lse_token_stride + head] = lse_of(merged.max, merged.sum, merged.exact);
+  if (speaks)
+    write_lse_or_statistics(args, token, head, part, partials, merged.max, merged.sum,
+                            merged.exact);
 }
 
 // `statistics`: where share_statistics() left those of the workgroup, for whom it wrote to LDS

@@ -6,20 +6,6 @@
 
 namespace mla {
 
-// The tiles of a split, and the scopes that they are of.
-struct SplitTiles {
-  ScopeView main;
-  ScopeView extra;
-  TileWalk walk;
-};
-template <Config c>
-MLA_DEVICE SplitTiles open_split(const DecodeArgs& args, int token, int split) {
-  SplitTiles s;
-  s.main = open_scope(args.main, token);
-  s.extra = open_scope(args.extra, token);
-  s.walk = tiles_of_split<c>(args, s.main.length, s.extra.length, split);
-  return s;
-}
 // The scope of a tile, and where the tile's keys begin in its list.
 struct TileKeys {
   ScopeView scope;

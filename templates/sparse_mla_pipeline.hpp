@@ -36,6 +36,21 @@ MLA_DEVICE TileWalk tiles_of_split(const DecodeArgs& args, int main_length, int 
   return {boundary(part), boundary(part + 1), 1, main_tiles};
 }
 
+// The tiles of a split, and the scopes that they are of.
+struct SplitTiles {
+  ScopeView main;
+  ScopeView extra;
+  TileWalk walk;
+};
+template <Config c>
+MLA_DEVICE SplitTiles open_split(const DecodeArgs& args, int token, int split) {
+  SplitTiles s;
+  s.main = open_scope(args.main, token);
+  s.extra = open_scope(args.extra, token);
+  s.walk = tiles_of_split<c>(args, s.main.length, s.extra.length, split);
+  return s;
+}
+
 // The strips a wave gathers, kept in flight Config::prefetch tiles deep.
 template <Config c>
 struct Pipeline {
@@ -43,13 +58,11 @@ struct Pipeline {
   static constexpr bool kOverwrites =
       c.dequantise == Dequantise::at_store;  // a strip's registers free up early
   static constexpr int kSets = sets_in_flight(c);
-  ScopeView main;
-  ScopeView extra;
-  TileWalk walk;            // the next tile to gather
+  SplitTiles split;         // its walk is at the next tile to gather
   int first_strip;          // of a tile
   int shared_group;         // the first group it gathers, where several waves share a strip
   LdsPtr staging;           // of this wave, for direct loads
-  Slots<c> slots[kStrips];  // of the tile that `walk` is at, loaded one gather ahead
+  Slots<c> slots[kStrips];  // of the tile that the walk is at, loaded one gather ahead
   RawStrip<c> raw[kSets][kStrips];
 };
 
@@ -75,10 +88,10 @@ MLA_DEVICE int first_group(const Pipeline<c>& p) {
 
 template <Config c>
 MLA_DEVICE void look_ahead(Pipeline<c>& p) {
-  const bool in_main = p.walk.next < p.walk.main_tiles;
-  const int tile = in_main ? p.walk.next : p.walk.next - p.walk.main_tiles;
-  ScopeView scope = choose(in_main, p.main, p.extra);
-  if (p.walk.next >= p.walk.end) scope.length = 0;
+  const bool in_main = p.split.walk.next < p.split.walk.main_tiles;
+  const int tile = in_main ? p.split.walk.next : p.split.walk.next - p.split.walk.main_tiles;
+  ScopeView scope = choose(in_main, p.split.main, p.split.extra);
+  if (p.split.walk.next >= p.split.walk.end) scope.length = 0;
   MLA_UNROLL for (int n = 0; n < Pipeline<c>::kStrips; ++n) {
     p.slots[n] = load_slots<c>(scope, tile * c.block_k + (p.first_strip + n) * c.mfma);
   }
@@ -87,12 +100,13 @@ MLA_DEVICE void look_ahead(Pipeline<c>& p) {
 // Starts loading the next tile into `set`, and the slots of the one after it.
 template <Config c>
 MLA_DEVICE void gather_next(Pipeline<c>& p, int set) {
-  const ScopeView scope = choose(p.walk.next < p.walk.main_tiles, p.main, p.extra);
+  const ScopeView scope =
+      choose(p.split.walk.next < p.split.walk.main_tiles, p.split.main, p.split.extra);
   MLA_UNROLL for (int n = 0; n < Pipeline<c>::kStrips; ++n) {
     gather<c>(p.raw[set][n], scope, p.slots[n], first_group(p),
               p.staging + (set * Pipeline<c>::kStrips + n) * raw_strip_bytes(c));
   }
-  p.walk.next += p.walk.step;
+  p.split.walk.next += p.split.walk.step;
   look_ahead<c>(p);
 }
 
@@ -126,7 +140,7 @@ MLA_DEVICE void for_each_tile(Pipeline<c>& p, TileWalk walk, Step step) {
 }
 template <Config c, typename Step>
 MLA_DEVICE void for_each_tile(Pipeline<c>& p, Step step) {
-  const TileWalk walk = p.walk;
+  const TileWalk walk = p.split.walk;
   start<c>(p);
   for_each_tile<c>(p, walk, step);
 }

@@ -46,9 +46,7 @@ MLA_DEVICE void fill_tiles(const SplitTiles& s, LdsPtr raw, LdsPtr tiles, const 
   constexpr Config kFilling = of_fillers(c);
   constexpr int kMine = gathered_strips(kFilling);
   Pipeline<kFilling> pipeline;
-  pipeline.main = s.main;
-  pipeline.extra = s.extra;
-  pipeline.walk = s.walk;
+  pipeline.split = s;
   const TileWalk walk = s.walk;
   if (walk.next >= walk.end) return;
   place_by_key<kFilling>(pipeline, raw, wave);

@@ -28,5 +28,22 @@ MLA_DEVICE float normaliser(float max, float sum, float sink) {
 MLA_DEVICE float lse_of(float max, float sum, float exact) {
   return sum == 0 ? infinity() : (max + log2_fast(exact)) * kLn2;
 }
+// What is known of a row besides its values: LSE where it is wanted, or of one of several splits
+// the statistics for who merges them. To be called by one lane.
+MLA_DEVICE void write_lse_or_statistics(const DecodeArgs& args, int token, int head, int split,
+                                        int splits, float max, float sum, float exact) {
+  if (splits == 1) {
+    if (args.lse != nullptr)
+      args.lse[token * args.lse_token_stride + head] = lse_of(max, sum, exact);
+    return;
+  }
+  const long long rows = static_cast<long long>(args.tokens) * args.heads,
+                  row = static_cast<long long>(token) * args.heads + head;
+  float* statistics =
+      args.workspace + rows * splits * kHeadDim + (row * splits + split) * kStatistics;
+  statistics[0] = max;
+  statistics[1] = sum;
+  statistics[2] = exact;
+}
 
 }  // namespace mla

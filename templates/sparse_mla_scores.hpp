@@ -285,23 +285,10 @@ MLA_DEVICE void write_result(const DecodeArgs& args, const Attention<c>& a, int 
       const float max = a.max[h].v[i], sum = a.sum[h].v[i];
       factor.v[i] = 0;
       if (head >= heads) continue;
-      if (splits == 1) {
-        factor.v[i] = normaliser(max, sum, sink_of(args.sink, first + head));
-      }
-      if (!speaks || !speaks_for_head<c.mfma>()) continue;
-      if (splits == 1) {
-        if (args.lse != nullptr) {
-          args.lse[token * args.lse_token_stride + first + head] =
-              lse_of(max, sum, a.exact[h].v[i]);
-        }
-      } else {
-        float* statistics = args.workspace +
-                            static_cast<long long>(args.tokens) * args.heads * splits * kHeadDim +
-                            ((row + head) * splits + split) * kStatistics;
-        statistics[0] = max;
-        statistics[1] = sum;
-        statistics[2] = a.exact[h].v[i];
-      }
+      if (splits == 1) factor.v[i] = normaliser(max, sum, sink_of(args.sink, first + head));
+      if (speaks && speaks_for_head<c.mfma>())
+        write_lse_or_statistics(args, token, first + head, split, splits, max, sum,
+                                a.exact[h].v[i]);
     }
     if (splits > 1 && !has_tiles) continue;  // the reduce reads no row of a split whose sum is 0
     MLA_UNROLL for (int panel = 0; panel < A::kPanels; ++panel) {
@@ -354,17 +341,15 @@ MLA_DEVICE void decode_by_scores(const DecodeArgs& args) {
   if constexpr (c.query_in == QueryIn::lds) barrier();
 
   Pipeline<c> pipeline;
-  pipeline.main = open_scope(args.main, token);
-  pipeline.extra = open_scope(args.extra, token);
-  pipeline.walk = tiles_of_split<c>(args, pipeline.main.length, pipeline.extra.length, split);
-  const bool has_tiles = pipeline.walk.next < pipeline.walk.end;
+  pipeline.split = open_split<c>(args, token, split);
+  const bool has_tiles = pipeline.split.walk.next < pipeline.split.walk.end;
   constexpr int kSharers = c.wave_split == WaveSplit::keys ? 1 : kGroups / gathered_groups(c);
   pipeline.first_strip = c.wave_split == WaveSplit::keys ? 0 : wave / kSharers * gathered_strips(c);
   pipeline.shared_group = wave % kSharers * gathered_groups(c);
   pipeline.staging = raw + wave * sets_in_flight(c) * gathered_strips(c) * raw_strip_bytes(c);
   if constexpr (c.wave_split == WaveSplit::keys) {
-    pipeline.walk.next += wave * pipeline.walk.step;
-    pipeline.walk.step *= c.waves;
+    pipeline.split.walk.next += wave * pipeline.split.walk.step;
+    pipeline.split.walk.step *= c.waves;
   }
 
   const float scale = args.scale * kLog2E;

@@ -252,19 +252,8 @@ MLA_DEVICE void write_head_statistics(const DecodeArgs& args, const AllHeads<c>&
   MLA_UNROLL for (int i = 0; i < AllHeads<c>::kCount; ++i) {
     const int head = head0 + head_of_all(i);
     if (i % c.waves != wave || head >= args.heads) continue;
-    const float sum = sums.sum.v[i], exact = sums.exact.v[i];
-    if (splits == 1) {
-      if (args.lse != nullptr)
-        args.lse[token * args.lse_token_stride + head] = lse_of(max.v[i], sum, exact);
-      continue;
-    }
-    const long long rows = static_cast<long long>(args.tokens) * args.heads,
-                    row = static_cast<long long>(token) * args.heads + head;
-    float* statistics =
-        args.workspace + rows * splits * kHeadDim + (row * splits + split) * kStatistics;
-    statistics[0] = max.v[i];
-    statistics[1] = sum;
-    statistics[2] = exact;
+    write_lse_or_statistics(args, token, head, split, splits, max.v[i], sums.sum.v[i],
+                            sums.exact.v[i]);
   }
 }
 // What each head's output is multiplied with in the end.
@@ -332,10 +321,8 @@ MLA_DEVICE void decode_by_weights(const DecodeArgs& args) {
                exchange = tiles + tiles_bytes(c);
 
   Pipeline<c> pipeline;
-  pipeline.main = open_scope(args.main, token);
-  pipeline.extra = open_scope(args.extra, token);
-  pipeline.walk = tiles_of_split<c>(args, pipeline.main.length, pipeline.extra.length, split);
-  const TileWalk walk = pipeline.walk;
+  pipeline.split = open_split<c>(args, token, split);
+  const TileWalk walk = pipeline.split.walk;
   const bool has_tiles = walk.next < walk.end;
   place_by_key<c>(pipeline, raw, wave);
   start<c>(pipeline);
