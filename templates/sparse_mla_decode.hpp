@@ -11,7 +11,7 @@
 // PV multiplies with weights rounded to bf16, and out is normalised by their own sum, which cancels
 // the error of a row that few keys dominate; LSE takes the exact sum. One workgroup computes
 // block_h heads of one token over one split of its keys; with several splits it leaves
-// un-normalised partial results for sparse_mla_reduce.
+// un-normalised partial results, which sparse_mla_merge.hpp makes one of.
 
 #include "sparse_mla_scores.hpp"
 #ifdef MLA_HAS_WEIGHTS
