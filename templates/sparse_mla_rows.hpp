@@ -53,15 +53,15 @@ MLA_DEVICE void weigh_tiles(Softmax<of_fillers(c)>& w, const SplitTiles& s, floa
     RawStrip<kScoring> rows = rows_of(n);
     StripScores<kScoring> scored;
     score_strip<kScoring>(rows, queries, 0, wave, 0, scored, []() MLA_LAMBDA {});
-    // Not of the first: it would be told of the third before who sums need have come for it, and
-    // who waits for `spent` has come for every other.
-    if (n > 0) tell<c>(Meeting::scored, stage);
+    tell<c>(Meeting::scored, stage);
     OwnScores<kScoring> scores;
     receive_scores<kScoring>(weights, scored, scores, wave, 0);  // nobody shares the strip
     lift<kScoring>(scores, scale);
     mask<kScoring>(scores, rows.keys);
     auto largest = largest_of<kScoring>(scores, scale);
-    if (n >= c.stages) meet<c>(Meeting::spent, stage);
+    // What is told of the next tile but one must not be taken for what is told of this one: who
+    // waits here knows that those who sum have come for the tile before.
+    if (n > 0) meet<c>(Meeting::spent, stage);
     leave_scales<kScoring>(of_stage<c>(board.scales, stage), wave, rows);
     bool grew = false;
     weigh_or_raise<kScoring>(
@@ -85,6 +85,8 @@ MLA_DEVICE void sum_tiles(HeadColumns<of_multipliers(c)>& out, const SplitTiles&
                           const RowBoard<c>& board, int wave) {
   constexpr Config kSumming = of_multipliers(c), kScoring = of_fillers(c);
   const int count = tiles_in(s.walk);
+  if (count > 0) meet<c>(Meeting::scored, 0);
+  if (count > 1) tell<c>(Meeting::spent, 1);  // it never was in use
   for (int n = 0; n < count; ++n) {
     const bool in_main = s.walk.next + n * s.walk.step < s.walk.main_tiles;
     const int stage = n % c.stages;
@@ -129,10 +131,13 @@ MLA_DEVICE void decode_as_scorer(const DecodeArgs& args, int token, int head0, i
       write_heads(board.ending + 4 * c.block_h, sums.sum);
     }
   }
-  // Before the summers go on, whom Merge::last has hand them on.
-  if constexpr (c.cluster == 1)
+  const auto write = [&]() MLA_LAMBDA {
     write_head_statistics<kScoring>(reload(args), w.max, sums, token, head0, split, splits, wave);
+  };
+  // Where the summers hand them on, before they go on.
+  if constexpr (c.cluster == 1 && c.merge == Merge::last) write();
   tell<c>(Meeting::ended, 0);
+  if constexpr (c.cluster == 1 && c.merge == Merge::kernel) write();
 }
 // All that a summer does; `wave` is counted among them.
 template <Config c>
