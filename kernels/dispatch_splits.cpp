@@ -56,15 +56,16 @@ Splits fit_splits(const Launch& launch, const Query& tuned, const Query& query,
   const std::int64_t tiles = std::max<std::int64_t>(is.tiles(), 1);  // of no keys, too
   const std::int64_t most = std::min(most_splits(launch, tuned, query, units), tiles);
   if (most == 1 && launch.config.cluster == 1)
-    return splits == 1 ? s : Splits{0, 1, SplitMap::contiguous};
+    return splits == 1 ? s : Splits{0, 1, SplitMap::contiguous, s.grid_order};
   const std::int64_t each = ceil_div(tiles, most);
   const auto shares = [&](std::int64_t of) { return static_cast<int>(ceil_div(of, each)); };
   if (const int cluster = launch.config.cluster; cluster > 1)
-    return {0, static_cast<int>(ceil_div(shares(tiles), cluster)) * cluster, s.split_map};
+    return {0, static_cast<int>(ceil_div(shares(tiles), cluster)) * cluster, s.split_map,
+            s.grid_order};
   const int main = shares(is.main_tiles), extra = shares(is.extra_tiles);
   if (s.split_main > 0 && main > 0 && extra > 0 && main + extra <= most)
-    return {main, extra, s.split_map};
-  return {0, shares(tiles), s.split_map};
+    return {main, extra, s.split_map, s.grid_order};
+  return {0, shares(tiles), s.split_map, s.grid_order};
 }
 
 }  // namespace mla

@@ -92,6 +92,7 @@ void GpuTiming::launch_once(const Candidate& candidate, const GpuInputs::Set& se
   decode.split_main = launch.splits.split_main;
   decode.split_extra = launch.splits.split_extra;
   decode.split_map = launch.splits.split_map;
+  decode.grid_order = launch.splits.grid_order;
   decode.arrivals = candidate.arrivals;
   candidate.decode.launch(
       decode_grid(launch.config, launch.splits, problem_.tokens, problem_.heads, has_extra),

@@ -87,6 +87,7 @@ void set_arguments(HostJob& job, const ProblemData& data, int splits, const Laun
   decode.split_main = launch.splits.split_main;
   decode.split_extra = launch.splits.split_extra;
   decode.split_map = launch.splits.split_map;
+  decode.grid_order = launch.splits.grid_order;
   ReduceArgs& reduce = job.reduce_args;
   reduce.out_token_stride = decode.out_token_stride;
   reduce.out_head_stride = decode.out_head_stride;

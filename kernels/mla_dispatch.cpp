@@ -136,6 +136,7 @@ mla_plan_info info_of(const Plan& plan) noexcept {
     copy(from.reduce_grid, to.reduce_grid);
     to.reduce_block = from.reduce_block;
   }
+  to.grid_order = static_cast<std::uint32_t>(from.launch.splits.grid_order);
   to.last_merges = plan.last_merges() ? 1 : 0;
   return to;
 }

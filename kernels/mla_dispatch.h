@@ -145,6 +145,8 @@ typedef struct mla_plan_info {
   uint32_t last_merges;  /* 1: instead of one, the workgroup that ends last merges the splits. Only
                             with options.zeroed_workspaces; a winner that would, merges by the
                             fallback's reduce kernel without */
+  uint32_t grid_order;   /* field of DecodeArgs */
+  uint32_t reserved;
 } mla_plan_info;
 
 /* One scope of the KV cache: pages of page_size tokens, page_stride bytes apart; in each page token
@@ -295,6 +297,8 @@ static inline mla_plan_info mla_plan_info_init(void) {
                         0,
                         0,
                         {0, 0, 0},
+                        0,
+                        0,
                         0,
                         0};
   return info;

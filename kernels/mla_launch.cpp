@@ -92,6 +92,8 @@ DecodeArgs decode_args(const Plan& plan, const mla_launch_args& args, float* wor
           .split_main = splits.split_main,
           .split_extra = splits.split_extra,
           .split_map = splits.split_map,
+          .grid_order = splits.grid_order,
+          .reserved = 0,
           .arrivals = arrivals};
 }
 

@@ -38,12 +38,14 @@ constexpr Enumerator kQueryIn[] = {entry("registers", QueryIn::registers),
 constexpr Enumerator kValueRead[] = {entry("transposing", ValueRead::transposing),
                                      entry("permuting", ValueRead::permuting),
                                      entry("strided", ValueRead::strided)};
+constexpr Enumerator kGridOrder[] = {entry("tokens", GridOrder::tokens),
+                                     entry("heads", GridOrder::heads)};
 constexpr Enumerator kMerge[] = {entry("kernel", Merge::kernel), entry("last", Merge::last)};
 
 constexpr Enumeration kEnumerations[] = {
     {"WaveSplit", kWaveSplit}, {"SplitMap", kSplitMap},   {"Dequantise", kDequantise},
     {"LoadPath", kLoadPath},   {"LdsLayout", kLdsLayout}, {"QueryIn", kQueryIn},
-    {"ValueRead", kValueRead}, {"Merge", kMerge},
+    {"ValueRead", kValueRead}, {"Merge", kMerge},         {"GridOrder", kGridOrder},
 };
 
 // The parameters that the first databases do not know.
@@ -52,8 +54,10 @@ struct Younger {
   int before;
   const Enumeration* type;  // null: a number
 };
-constexpr Younger kYounger[] = {{"cluster", 1, nullptr},
-                                {"merge", static_cast<int>(Merge::kernel), &kEnumerations[7]}};
+constexpr Younger kYounger[] = {
+    {"cluster", 1, nullptr},
+    {"merge", static_cast<int>(Merge::kernel), &kEnumerations[7]},
+    {"grid_order", static_cast<int>(GridOrder::tokens), &kEnumerations[8]}};
 
 nlohmann::json json_before(const Younger& parameter) {
   if (parameter.type == nullptr) return parameter.before;
@@ -194,6 +198,7 @@ const Enumeration* enumeration_of(LdsLayout) { return &kEnumerations[4]; }
 const Enumeration* enumeration_of(QueryIn) { return &kEnumerations[5]; }
 const Enumeration* enumeration_of(ValueRead) { return &kEnumerations[6]; }
 const Enumeration* enumeration_of(Merge) { return &kEnumerations[7]; }
+const Enumeration* enumeration_of(GridOrder) { return &kEnumerations[8]; }
 
 std::optional<int> value_before(std::string_view parameter) {
   for (const Younger& one : kYounger)

@@ -41,6 +41,7 @@ const Enumeration* enumeration_of(LdsLayout);
 const Enumeration* enumeration_of(QueryIn);
 const Enumeration* enumeration_of(ValueRead);
 const Enumeration* enumeration_of(Merge);
+const Enumeration* enumeration_of(GridOrder);
 
 // Call f(name, field) for each field, in order of declaration: the order designated initialisers
 // need.
@@ -72,8 +73,9 @@ void for_each_splits_field(S& s, F&& f) {
   f("split_main", s.split_main);
   f("split_extra", s.split_extra);
   f("split_map", s.split_map);
+  f("grid_order", s.grid_order);
 }
-static_assert(sizeof(Splits) == 3 * sizeof(int), "list the new field of Splits above");
+static_assert(sizeof(Splits) == 4 * sizeof(int), "list the new field of Splits above");
 
 template <class R, class F>
 void for_each_reduce_field(R& r, F&& f) {

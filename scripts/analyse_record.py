@@ -22,7 +22,7 @@ OK, SEARCH, FINAL = 0, 1, 2
 TOLERANCE = 0.01  # of a winner that is as good as another
 
 # What parameters are where the database leaves them out.
-LEFT_OUT = {"cluster": 1, "merge": "kernel"}
+LEFT_OUT = {"cluster": 1, "merge": "kernel", "grid_order": "tokens"}
 
 
 def decompress(data):

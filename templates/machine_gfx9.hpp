@@ -56,6 +56,8 @@ constexpr int kBeginAtOnce = 0x7fffffff, kOrdered = 1;
 MLA_DEVICE int member_of_rank(const int*, const int*, int /*first*/, int /*count*/, int rank) {
   return rank;
 }
+// XCDs, among which workgroups are dealt in turn.
+constexpr int kDies = 8;
 // Waits for every wave of the workgroup; what they wrote to LDS before it is visible after it.
 MLA_DEVICE void barrier() {
   __builtin_amdgcn_fence(__ATOMIC_RELEASE, "workgroup", "local");

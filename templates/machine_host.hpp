@@ -26,6 +26,8 @@ MLA_DEVICE int wave_id() { return mla_host_wave->index; }
 MLA_DEVICE void let_next_kernel_begin() {}
 MLA_DEVICE void await_kernel_before() {}
 MLA_DEVICE Dim3 workgroup_id() { return mla_host_wave->workgroup; }
+// Dies that a device has, each with a cache of its own, among which workgroups are dealt in turn.
+constexpr int kDies = 4;
 // At most so many workgroups begin at once, and so many tokens are ordered among each other.
 constexpr int kBeginAtOnce = 1, kOrdered = 4;
 // Of `count` tokens from the first on, counted from 0, the one that is at `rank` when they are

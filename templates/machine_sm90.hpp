@@ -53,6 +53,7 @@ MLA_DEVICE int compute_units() {
   asm("mov.u32 %0, %%nsmid;" : "=r"(n));
   return static_cast<int>(n);
 }
+constexpr int kDies = 1;
 MLA_DEVICE Dim3 workgroup_id() { return {blockIdx.x, blockIdx.y, blockIdx.z}; }
 // Waits for every wave of the workgroup; what they wrote to LDS before it is visible after it.
 MLA_DEVICE void barrier() { __syncthreads(); }

@@ -9,6 +9,13 @@ enum class Fp8Format : int { ocp = 1, fnuz = 2 };
 // Which tiles of its scope a split takes.
 enum class SplitMap : int { contiguous = 1, strided = 2 };
 
+// Which workgroups of a split are next to each other, where a device has several dies, each with a
+// cache of its own, and deals workgroups out to them in turn. A device of one die ignores it.
+enum class GridOrder : int {
+  tokens = 1,
+  heads = 2,  // those of a token on one die, one after the other, so that rows come from its cache
+};
+
 // One scope of the KV cache: pages of `page_size` tokens, `page_stride` bytes apart; in each page
 // token i has 448 e4m3 and 64 bf16 at byte i*576, and 7 UE8M0 scale bytes (one per 64 NoPE columns)
 // at page_size*576 + i*8. Query token t reads the slots indices[indptr[t]] ..
@@ -46,6 +53,8 @@ struct DecodeArgs {
   int split_main;
   int split_extra;
   SplitMap split_map;
+  GridOrder grid_order;
+  int reserved;
   unsigned* arrivals;  // arrival_counters() zeros, and such again when the kernel has ended; null:
                        // whatever Config::merge, results are left to sparse_mla_reduce
 };

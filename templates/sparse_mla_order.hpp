@@ -21,15 +21,33 @@ MLA_DEVICE int token_at(const DecodeArgs& args, int place) {
   return first + member_of_rank(args.main.indptr, args.extra.indptr, first, count, place >> shift);
 }
 
+// Where a workgroup is in the grid: in which token's column, in which group of heads' row. With
+// GridOrder::heads as many tokens as there are dies take turns, until all groups of each are dealt.
+struct GridPlace {
+  int token, group;
+};
+MLA_DEVICE GridPlace place_in_grid(const DecodeArgs& args, int groups) {
+  const Dim3 at = workgroup_id();
+  const GridPlace plain = {static_cast<int>(at.x), static_cast<int>(at.y)};
+  if constexpr (kDies > 1) {
+    if (args.grid_order == GridOrder::heads) {
+      const int dealt = plain.token + args.tokens * plain.group;
+      const int first = dealt / (kDies * groups) * kDies, turn = dealt - first * groups;
+      const int tokens = args.tokens - first < kDies ? args.tokens - first : kDies;
+      return {first + turn % tokens, turn / tokens};
+    }
+  }
+  return plain;
+}
+
 // What a workgroup computes: block_h heads of a token from head0 on, over one of `splits` splits.
 struct Task {
   int token, head0, split, splits;
 };
 template <Config c>
 MLA_DEVICE Task task_of_workgroup(const DecodeArgs& args) {
-  const Dim3 group = workgroup_id();
-  return {token_at(args, static_cast<int>(group.x)), static_cast<int>(group.y) * c.block_h,
-          static_cast<int>(group.z),
+  const GridPlace place = place_in_grid(args, (args.heads + c.block_h - 1) / c.block_h);
+  return {token_at(args, place.token), place.group * c.block_h, static_cast<int>(workgroup_id().z),
           total_splits({args.split_main, args.split_extra, args.split_map},
                        args.extra.indptr != nullptr)};
 }

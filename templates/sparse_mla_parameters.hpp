@@ -96,6 +96,7 @@ struct Splits {
                     // scope's
   int split_extra;  // workgroups that share the extra scope (with split_main 0: both scopes)
   SplitMap split_map;
+  GridOrder grid_order = GridOrder::tokens;
 };
 
 // The compiled parameters of sparse_mla_reduce: keys of configs/spaces/sparse_mla_reduce.yaml.

@@ -28,6 +28,7 @@ void for_each_limit(A& arch, F&& f) {
   f("lds_reserved", arch.limits.lds_reserved);
   f("workgroups_per_cluster", arch.workgroups_per_cluster);
   f("units_per_cluster_domain", arch.units_per_cluster_domain);
+  f("dies", arch.dies);
   f("compute_units", arch.compute_units);
   f("clock_mhz", arch.clock_mhz);
 }

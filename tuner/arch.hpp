@@ -18,6 +18,7 @@ struct Arch {
   std::string device;    // whose numbers these are: "AMD Instinct MI355X"
   std::string compiler;  // "hiprtc", "nvrtc" or "c++"
   GpuLimits limits;
+  int dies = 1;  // that workgroups are dealt to in turn, each with an L2 of its own
   int compute_units = 0;
   int clock_mhz = 0;              // highest
   double memory_bytes = 0;        // size

@@ -80,6 +80,9 @@ std::vector<Argument> decode_arguments() {
       MLA_ARGUMENT(DecodeArgs, split_main, "int32", "params.split_main"),
       MLA_ARGUMENT(DecodeArgs, split_extra, "int32", "params.split_extra"),
       MLA_ARGUMENT(DecodeArgs, split_map, "int32", "params.split_map: 1 contiguous, 2 strided"),
+      MLA_ARGUMENT(DecodeArgs, grid_order, "int32",
+                   "params.grid_order: 1 tokens (where it is left out), 2 heads"),
+      MLA_ARGUMENT(DecodeArgs, reserved, "int32", "0"),
       MLA_ARGUMENT(DecodeArgs, arrivals, "uint32*",
                    "with params.merge last: arrivals.count zeros, which the kernel leaves as such, "
                    "for it to merge the splits itself; null: sparse_mla_reduce does")};

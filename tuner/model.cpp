@@ -18,6 +18,7 @@ constexpr double kLoadBytesPerCycle = 64;  // that a CU takes in from its cache
 constexpr double kLdsBytesPerCycle = 128;
 constexpr double kLdsBytesPerLane = 8;     // of an average LDS instruction
 constexpr double kMissedAgain = 0.25;      // share of rows read again that no cache holds any more
+constexpr double kMissedInTurn = 0.1;      // the same where that is soon, and by the same die
 constexpr double kReduceWavesPerSimd = 8;  // small kernels fill a CU
 constexpr double kLinearConflicts = 4;     // 16 rows from one bank on: 64 bytes of 256
 constexpr double kAsks = 0.8;              // of the time that memory takes for rows
@@ -134,13 +135,15 @@ Step step_of(const Arch& arch, const Config& c, const Resources& use) {
   return step;
 }
 
-// Cycles from one tile to the next, with k workgroups on each of `active` CUs.
-double step_cycles(const Arch& arch, const Config& c, const Step& step, double k, double active) {
+// Cycles from one tile to the next, with k workgroups on each of `active` CUs, whose rows come from
+// memory but for what is `near`, a share of them.
+double step_cycles(const Arch& arch, const Config& c, const Step& step, double k, double active,
+                   double near) {
   const double clock = arch.clock_mhz;
   const double latency = kMemoryLatencyUs * clock;
   const double waves = k * c.waves;
   const double simd = ceil_div(waves, arch.limits.simds_per_cu) * std::max(step.matrix, step.valu);
-  const double share = arch.memory_rate / (clock * 1e6 * active);
+  const double share = arch.memory_rate / (clock * 1e6 * active * (1 - near));
   const double memory = waves * step.bytes / std::min(kLoadBytesPerCycle, share);
 
   double alone = step.matrix + step.valu_alone + step.lds + step.barriers * kBarrierCycles;
@@ -201,7 +204,9 @@ double predict_decode_us(const Arch& arch, const ProblemRecord& p, const Config&
   const double k = std::min(held, std::max(1.0, ceil_div(grid, cus)));
 
   const Step step = step_of(arch, c, use);
-  const double cycles = step_cycles(arch, c, step, k, std::min(grid, cus));
+  const bool in_turn = s.grid_order == GridOrder::heads;
+  const double near = in_turn ? (1 - kMissedInTurn) * (groups - 1) / groups : 0;
+  const double cycles = step_cycles(arch, c, step, k, std::min(grid, cus), near);
   const double fixed = 3 * kMemoryLatencyUs * arch.clock_mhz + merge_cycles(c);
   double longest = 0, sum = 0;
   for (const Kind& kind : kinds) {
@@ -217,7 +222,8 @@ double predict_decode_us(const Arch& arch, const ProblemRecord& p, const Config&
   const double again = (groups - 1) * p.num_tokens * (double(p.main_len) + p.extra_len) * kRowBytes;
   const double workspace =
       4.0 * static_cast<double>(workspace_floats(p.num_tokens, p.num_heads, splits));
-  const double traffic = minimum_bytes(p) + kMissedAgain * again + workspace;
+  const double traffic =
+      minimum_bytes(p) + (in_turn ? kMissedInTurn : kMissedAgain) * again + workspace;
   const double padded = 4.0 * kHeadDim * keys * groups * c.block_h;
   const double peak = arch.matrix_rate * cus * arch.clock_mhz * 1e6;
   const double bound = std::max(

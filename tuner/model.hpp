@@ -33,7 +33,8 @@ struct Prediction {
 //            operands from LDS: what a tile moves into and out of it / 128 / waves, which is each
 //            product's operands, the tile written, and rows on their way through; with
 //            WaveSplit::rows, which writes none, rows thrice
-//   memory = bytes gathered / this CU's share of the bandwidth, at most 64 bytes per cycle
+//   memory = bytes gathered / this CU's share of the bandwidth, at most 64 bytes per cycle; with
+//            GridOrder::heads nine tenths of what other head groups gather too are in the die's L2
 // bodies is how often the tile loop's body stands in the code: static matrix instructions over
 // those of one step. Where the compiler brings no disassembler, LDS instructions are estimated from
 // Config as VALU ones always are: of those that stand in gfx9's code a step executes a fifth to two
@@ -58,7 +59,7 @@ struct Prediction {
 //   last      = max(3 latencies + rows per wave * splits * step, workspace / bandwidth), where
 //               Merge::last has the workgroup do it that comes last: two latencies are its arrival
 // traffic is the problem's minimum, plus the workspace, plus a quarter of the rows that further
-// head groups read again (the rest they find in a cache).
+// head groups read again (the rest they find in a cache), with GridOrder::heads a tenth.
 //
 // As long as every workgroup has a CU to itself and memory keeps up, what one needs is what all
 // need: a token more costs nothing then, and problems of few tokens have equal predictions.

@@ -211,20 +211,22 @@ std::vector<Candidate> best_launches(const Arch& arch, const ProblemRecord& prob
                                      const Resources& resources,
                                      const std::vector<LaunchChoice>& choices, std::size_t count,
                                      const std::set<ReduceId>& excluded) {
-  using Id = std::tuple<int, int, int>;
+  using Id = std::tuple<int, int, int, int>;
   std::map<Id, std::size_t> places;
   std::vector<Candidate> best;
-  Id last{-1, -1, -1};
+  Id last{-1, -1, -1, -1};
   double decode_us = 0;
   std::size_t place = 0;
   for (const LaunchChoice& choice : choices) {
     const int splits = partials(config, choice.splits, problem.extra_len > 0);
     const bool reduces = splits > 1 && config.merge == Merge::kernel;
     if (splits < 1 || (reduces && excluded.contains(reduce_id(choice.reduce)))) continue;
-    // Without an extra scope its splits change nothing.
+    // Without an extra scope its splits change nothing, nor does an order of one group of heads.
+    const bool groups = problem.num_heads > config.block_h;
     const bool extra = problem.extra_len > 0 || choice.splits.split_main == 0;
     const Id id{choice.splits.split_main, extra ? choice.splits.split_extra : 0,
-                static_cast<int>(choice.splits.split_map)};
+                static_cast<int>(choice.splits.split_map),
+                groups ? static_cast<int>(choice.splits.grid_order) : 0};
     if (id != last) {
       last = id;
       decode_us = predict_decode_us(arch, problem, config, choice.splits, resources) +

@@ -53,7 +53,7 @@ class PlanInfo(ctypes.Structure):
                       " split_map tuned_heads tuned_tokens tuned_main_len tuned_extra_len"
                       " tuned_main_page tuned_extra_page")
                 + _of(c_uint32 * 3, "decode_grid") + _of(c_uint32, "decode_block decode_dynamic_lds")
-                + _of(c_uint32 * 3, "reduce_grid") + _of(c_uint32, "reduce_block last_merges"))
+                + _of(c_uint32 * 3, "reduce_grid") + _of(c_uint32, "reduce_block last_merges grid_order reserved"))
 
 
 class DispatcherInfo(ctypes.Structure):

@@ -95,6 +95,7 @@ TEST_P(SparseMlaDecode, SplitsInEveryWayIncludingEmptySplits) {
   expect_right(ragged, inputs, {1, 3, SplitMap::strided});
   expect_right(ragged, inputs, {4, 8, SplitMap::contiguous});
   expect_right(problem(5, 2, 40, 0), {.seed = 52}, {2, 8, SplitMap::contiguous});
+  expect_right(problem(67, 6, 40, 31), {.seed = 53}, {0, 2, SplitMap::strided, GridOrder::heads});
 }
 
 TEST_P(SparseMlaDecode, ReadsFnuzInMainAndOcpInExtra) {

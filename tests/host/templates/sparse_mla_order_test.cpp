@@ -1,4 +1,4 @@
-// Which token a workgroup attends to, as the host's machine has it.
+// Which token and heads a workgroup computes, as the host's machine has it.
 
 #include "templates/sparse_mla_order.hpp"
 
@@ -9,7 +9,7 @@
 #include <random>
 #include <vector>
 
-// No wave runs here.
+// No wave runs here, but places are asked for as if.
 __thread const mla::host::Wave* mla_host_wave;
 
 namespace mla {
@@ -63,6 +63,51 @@ TEST(Order, LeavesListsOfAsManyTilesAsTheyCome) {
 
 TEST(Order, LeavesListsAsTheyComeThatNobodyCallsRagged) {
   EXPECT_EQ(Batch({1, 1000, 100}, false).order(), (std::vector<int>{0, 1, 2}));
+}
+
+GridPlace place_of(const DecodeArgs& args, int x, int y, int groups) {
+  static host::Wave wave{};
+  wave.workgroup = {static_cast<unsigned>(x), static_cast<unsigned>(y), 0};
+  mla_host_wave = &wave;
+  return place_in_grid(args, groups);
+}
+
+TEST(GridOrder, ByTokensIsTheGridsOwn) {
+  DecodeArgs args{};
+  args.tokens = 7;
+  for (const GridOrder order : {GridOrder{}, GridOrder::tokens}) {
+    args.grid_order = order;
+    EXPECT_EQ(place_of(args, 5, 2, 3).token, 5);
+    EXPECT_EQ(place_of(args, 5, 2, 3).group, 2);
+  }
+}
+
+// Workgroups are dealt to dies in the order of the grid, x first.
+TEST(GridOrder, ByHeadsDealsATokensGroupsToOneDieInTurn) {
+  DecodeArgs args{};
+  args.grid_order = GridOrder::heads;
+  for (int tokens = 1; tokens <= 3 * kDies; ++tokens) {
+    for (int groups = 1; groups <= 5; ++groups) {
+      args.tokens = tokens;
+      std::vector<std::vector<int>> dealt(static_cast<std::size_t>(tokens));
+      for (int n = 0; n < tokens * groups; ++n) {
+        const GridPlace place = place_of(args, n % tokens, n / tokens, groups);
+        ASSERT_GE(place.token, 0);
+        ASSERT_LT(place.token, tokens);
+        std::vector<int>& of_token = dealt[static_cast<std::size_t>(place.token)];
+        ASSERT_EQ(place.group, static_cast<int>(of_token.size())) << "each once, in turn";
+        of_token.push_back(n);
+      }
+      for (int token = 0; token < tokens; ++token) {
+        const std::vector<int>& of_token = dealt[static_cast<std::size_t>(token)];
+        ASSERT_EQ(static_cast<int>(of_token.size()), groups);
+        if (token >= tokens / kDies * kDies) continue;  // too few are left for every die
+        for (const int n : of_token) EXPECT_EQ(n % kDies, token % kDies) << tokens << ' ' << groups;
+        EXPECT_EQ(of_token.back() - of_token.front(), (groups - 1) * kDies)
+            << "one after the other";
+      }
+    }
+  }
 }
 
 }  // namespace

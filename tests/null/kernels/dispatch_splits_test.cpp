@@ -39,6 +39,18 @@ TEST(DispatchSplits, FitsTheSplitsOfANearWinnerToTheQuery) {
   EXPECT_THAT(fitted(joint, query(16, 8, 128, 512), many), Shared(0, 4)) << "units were idle";
 }
 
+TEST(DispatchSplits, KeepsTheOrderOfTheGrid) {
+  const Query tuned = query(64, 64, 128, 512);
+  for (const int tokens : {16, 32, 64, 128, 256}) {
+    const Query asked = query(64, tokens, 128, 512);
+    EXPECT_EQ(fitted({0, 4, SplitMap::strided, GridOrder::heads}, tuned, asked).grid_order,
+              GridOrder::heads);
+    EXPECT_EQ(fitted({1, 4, SplitMap::strided, GridOrder::heads}, tuned, asked).grid_order,
+              GridOrder::heads);
+    EXPECT_EQ(fitted({0, 4, SplitMap::strided}, tuned, asked).grid_order, GridOrder::tokens);
+  }
+}
+
 TEST(DispatchSplits, FitsWholeClusters) {
   const auto fitted = [](const Query& asked) {
     const Winner w = in_clusters(winner(query(16, 64, 128, 512), 1), 4, 4);

@@ -87,6 +87,7 @@ TEST_F(DispatchLibrary, PlansAsTheTableAnswers) {
   EXPECT_EQ(exact.tuned_extra_len, 1024);
   EXPECT_EQ(exact.decode_grid[0], 8u);
   EXPECT_EQ(exact.reduce_grid[1], 16u);
+  EXPECT_EQ(exact.grid_order, static_cast<unsigned>(GridOrder::tokens));
   EXPECT_EQ(exact.has_code, 0) << "there is no device";
 
   EXPECT_EQ(grade(served(5)), MLA_GRADE_NEAREST);

@@ -52,6 +52,7 @@ class Launch : public ::testing::TestWithParam<const char*> {
     last.tokens = 32;
     launch.config.merge = Merge::last;
     launch.splits.split_extra = 12;
+    launch.splits.grid_order = GridOrder::heads;
     bundle.add(last, launch, 41, Evidence::measured, 10);
     bundle.write(path_);
     options_.driver = GetParam();
@@ -210,6 +211,7 @@ TEST_P(Launch, WhereWorkspacesBeganAsZerosTheLastWorkgroupMerges) {
   ASSERT_EQ(driver_->launches.size(), 1u);
   const DecodeArgs& got = driver_->launches[0].decode;
   EXPECT_EQ(got.arrivals, reinterpret_cast<unsigned*>(memory));
+  EXPECT_EQ(got.grid_order, GridOrder::heads);
   EXPECT_EQ(got.workspace, reinterpret_cast<float*>(memory + MLA_COUNTER_BYTES));
   // What the same workspace serves besides leaves the counters alone.
   ASSERT_EQ(launch(plan(), args), MLA_OK) << mla_last_error();

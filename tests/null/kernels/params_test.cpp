@@ -101,9 +101,11 @@ TEST(Params, ATableOfVariantsHasEveryFieldAndGivesThemBack) {
     Launch launch = random_launch(seed);
     launch.config.cluster = seed == 4 ? 1 : 2;
     launch.config.merge = seed == 5 ? Merge::last : Merge::kernel;
+    launch.splits.grid_order = seed == 6 ? GridOrder::heads : GridOrder::tokens;
     const std::string params = variant_params(launch), all = all_params(params);
     EXPECT_EQ(nlohmann::json::parse(all)["cluster"], launch.config.cluster);
     EXPECT_EQ(nlohmann::json::parse(all)["merge"], seed == 5 ? "last" : "kernel");
+    EXPECT_EQ(nlohmann::json::parse(all)["grid_order"], seed == 6 ? "heads" : "tokens");
     EXPECT_EQ(canonical_params(all), params);
   }
 }

@@ -27,6 +27,7 @@ units_per_cluster_domain: 10
 has_transposing_read: true
 has_bulk_copies: true
 direct_load_widths: [4, 16]
+dies: 2
 compute_units: 30
 clock_mhz: 2000
 matrix_rate: 2048
@@ -54,6 +55,7 @@ TEST(Arch, ReadsWhatTheFileSays) {
   EXPECT_EQ(arch.compiler, "hiprtc");
   EXPECT_EQ(arch.limits.registers_per_wave, 256);
   EXPECT_EQ(arch.limits.lds_per_workgroup, 32768);
+  EXPECT_EQ(arch.dies, 2);
   EXPECT_EQ(arch.compute_units, 30);
   EXPECT_EQ(arch.memory_rate, 1.5e12);
   EXPECT_EQ(arch.launch_overhead_us, 2.5);
@@ -109,11 +111,11 @@ TEST(Arch, MistakesAreNamedAtTheirLine) {
             "archs/toy.yaml:4: an integer from 1 to 1073741824 is expected, not '0'");
   EXPECT_EQ(error("lanes: 64\n", ""), "archs/toy.yaml:1: the key 'lanes' is missing");
   EXPECT_EQ(error("1.5e12", "fast"),
-            "archs/toy.yaml:25: a positive number (8e12, 2.01/128) is expected, not 'fast'");
+            "archs/toy.yaml:26: a positive number (8e12, 2.01/128) is expected, not 'fast'");
   EXPECT_EQ(error("has_transposing_read: true", "has_transposing_read: yes"),
             "archs/toy.yaml:17: true or false is expected, not 'yes'");
   EXPECT_EQ(error("fnuz", "e5m2"),
-            "archs/toy.yaml:29: 'e5m2' is no fp8 format; known are ocp, fnuz");
+            "archs/toy.yaml:30: 'e5m2' is no fp8 format; known are ocp, fnuz");
   EXPECT_EQ(error("[4, 16]", "[4, 4]"), "archs/toy.yaml:19: 4 is listed twice");
 }
 

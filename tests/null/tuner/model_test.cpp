@@ -82,6 +82,18 @@ TEST(Model, WhatTheLastWorkgroupMergesSavesALaunchWhereItIsLittle) {
   EXPECT_EQ(predict(kArch, a_problem(8), last, a_kernel()).merge_us, 0);
 }
 
+TEST(Model, HeadsThatFollowEachOtherOnADieReadLessFromMemory) {
+  Arch arch = kArch;
+  arch.memory_rate /= 50;  // so that nothing else counts
+  Launch launch = a_launch(), in_turn = launch;
+  in_turn.splits.grid_order = GridOrder::heads;
+  EXPECT_LT(us(a_problem(512, 64), in_turn, a_kernel(), arch),
+            us(a_problem(512, 64), launch, a_kernel(), arch));
+  EXPECT_EQ(us(a_problem(512, 16), in_turn, a_kernel(), arch),
+            us(a_problem(512, 16), launch, a_kernel(), arch))
+      << "one group of heads";
+}
+
 // Of twenty CUs in domains of eight: two clusters of five find a place, one a domain, and four of
 // four, the rest of the chip having room for another.
 TEST(Model, AClusterFindsItsPlacesInOneDomain) {

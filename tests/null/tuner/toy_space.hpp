@@ -48,6 +48,7 @@ parameters:
   rescale_threshold: {changes: code, values: [8]}
   cluster: {changes: code, values: [1]}
   merge: {changes: code, enum: Merge, values: [kernel]}
+  grid_order: {changes: launch, enum: GridOrder, values: [tokens]}
   split_main: {changes: launch, values: [0, 1]}
   split_extra: {changes: launch, values: [1, 4, 16]}
   split_map: {changes: launch, enum: SplitMap, values: [contiguous]}
