@@ -26,8 +26,7 @@ MLA_DEVICE int token_at(const DecodeArgs& args, int place) {
 struct GridPlace {
   int token, group;
 };
-MLA_DEVICE GridPlace place_in_grid(const DecodeArgs& args, int groups) {
-  const Dim3 at = workgroup_id();
+MLA_DEVICE GridPlace place_in_grid(const DecodeArgs& args, const Dim3& at, int groups) {
   const GridPlace plain = {static_cast<int>(at.x), static_cast<int>(at.y)};
   if constexpr (kDies > 1) {
     if (args.grid_order == GridOrder::heads) {
@@ -46,8 +45,9 @@ struct Task {
 };
 template <Config c>
 MLA_DEVICE Task task_of_workgroup(const DecodeArgs& args) {
-  const GridPlace place = place_in_grid(args, (args.heads + c.block_h - 1) / c.block_h);
-  return {token_at(args, place.token), place.group * c.block_h, static_cast<int>(workgroup_id().z),
+  const Dim3 at = workgroup_id();
+  const GridPlace place = place_in_grid(args, at, (args.heads + c.block_h - 1) / c.block_h);
+  return {token_at(args, place.token), place.group * c.block_h, static_cast<int>(at.z),
           total_splits({args.split_main, args.split_extra, args.split_map},
                        args.extra.indptr != nullptr)};
 }

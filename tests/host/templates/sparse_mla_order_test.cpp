@@ -9,7 +9,7 @@
 #include <random>
 #include <vector>
 
-// No wave runs here, but places are asked for as if.
+// No wave runs here.
 __thread const mla::host::Wave* mla_host_wave;
 
 namespace mla {
@@ -66,10 +66,7 @@ TEST(Order, LeavesListsAsTheyComeThatNobodyCallsRagged) {
 }
 
 GridPlace place_of(const DecodeArgs& args, int x, int y, int groups) {
-  static host::Wave wave{};
-  wave.workgroup = {static_cast<unsigned>(x), static_cast<unsigned>(y), 0};
-  mla_host_wave = &wave;
-  return place_in_grid(args, groups);
+  return place_in_grid(args, {static_cast<unsigned>(x), static_cast<unsigned>(y), 0}, groups);
 }
 
 TEST(GridOrder, ByTokensIsTheGridsOwn) {
