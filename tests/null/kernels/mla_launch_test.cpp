@@ -209,7 +209,7 @@ TEST_P(Launch, WhereWorkspacesBeganAsZerosTheLastWorkgroupMerges) {
   mla_launch_args args = some_args();
   ASSERT_EQ(launch(plan(1024, 32), args), MLA_OK) << mla_last_error();
   ASSERT_EQ(driver_->launches.size(), 1u);
-  const DecodeArgs& got = driver_->launches[0].decode;
+  const DecodeArgs got = driver_->launches[0].decode;
   EXPECT_EQ(got.arrivals, reinterpret_cast<unsigned*>(memory));
   EXPECT_EQ(got.grid_order, GridOrder::heads);
   EXPECT_EQ(got.workspace, reinterpret_cast<float*>(memory + MLA_COUNTER_BYTES));
