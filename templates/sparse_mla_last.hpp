@@ -26,7 +26,7 @@ MLA_DEVICE void writers_barrier() {
 // something of every row.
 template <Config c>
 struct LastShare {
-  static constexpr bool kByRank = c.cluster > 1 && c.wave_split != WaveSplit::blocks;
+  static constexpr bool kByRank = merges_by_rank(c);
   static constexpr int kRows = kByRank ? cluster_rows(c) : c.block_h;
   static constexpr int kWaves = c.waves < kRows ? 1 : c.waves / kRows;
   static constexpr int kShare = kWaves >= 4 ? 4 : kWaves >= 2 ? 2 : 1;  // waves on one row

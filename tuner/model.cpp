@@ -250,10 +250,9 @@ double predict_reduce_us(const Arch& arch, const ProblemRecord& p, const ReduceC
 
 double predict_last_us(const Arch& arch, const ProblemRecord& p, const Config& c, int splits) {
   if (splits <= 1) return 0;
-  const bool by_rank = c.cluster > 1 && c.wave_split != WaveSplit::blocks;
   Config writing = c;
   writing.waves = has_roles(c) ? multipliers(c) : of_fillers(c).waves;
-  const double rows = by_rank ? cluster_rows(writing) : c.block_h;
+  const double rows = merges_by_rank(c) ? cluster_rows(writing) : c.block_h;
   const double one = 3 * kMemoryLatencyUs + rows / writing.waves * splits * kLastStepUs;
   const double bytes =
       4.0 * static_cast<double>(workspace_floats(p.num_tokens, p.num_heads, splits));
