@@ -7,132 +7,23 @@
 #include <random>
 
 #include "kernels/compare.hpp"
-#include "kernels/device_gpu.hpp"
 #include "kernels/fp8.hpp"
-#include "tests/gpu/found_gpus.hpp"
-#include "tests/gpu/templates/sparse_mla_decode_variants.hpp"
+#include "tests/gpu/templates/variant_on_gpu.hpp"
 
 namespace mla {
 namespace {
 
-using test::keep_rows;
-using test::kWeights;
-using test::multiply_in_blocks;
-using test::score_in_turn;
-using test::share_roles;
+using test::kVariants;
 using test::Variant;
 
-template <typename Change>
-constexpr Config with(Change change) {
-  return test::with(change, kWeights);
-}
-
-constexpr Variant kVariants[] = {
-    {"Columns", test::with([](Config& c) { c.query_in = QueryIn::lds; })},
-    {"Weights", kWeights},
-    {"WeightsEightHeadsDirect", with([](Config& c) {
-       c.block_h = 8;
-       c.load_path = LoadPath::direct;
-       c.unroll = 1;
-     })},
-    {"WeightsTwoWavesAStrip", with([](Config& c) {
-       c.waves = 8;
-       c.waves_per_eu = 2;
-       c.load_path = LoadPath::direct;
-       c.unroll = 1;
-       c.rescale_threshold = -1;
-     })},
-    {"Roles", with([](Config& c) { share_roles(c, 8); })},
-    {"RolesEightHeadsTwoFillersAStrip", with([](Config& c) {
-       share_roles(c, 12);
-       c.block_h = 8;
-       c.prefetch = 3;
-     })},
-    {"RolesManyHeadsDirect", with([](Config& c) {
-       share_roles(c, 8);
-       c.block_h = 32;
-       c.load_path = LoadPath::direct;
-     })},
-    {"RolesFetching", with([](Config& c) {
-       share_roles(c, 16);
-       c.prefetch = 3;
-       c.load_path = LoadPath::bulk;
-     })},
-    {"RolesFetchingManyHeadsInClusters", with([](Config& c) {
-       share_roles(c, 16);
-       c.block_h = 32;
-       c.load_path = LoadPath::bulk;
-       c.cluster = 2;
-     })},
-    {"RolesEightHeadsInClusters", with([](Config& c) {
-       share_roles(c, 12);
-       c.block_h = 8;
-       c.cluster = 16;
-     })},
-    {"WeightsInClusters", with([](Config& c) { c.cluster = 4; }), {1, 4}},
-    {"WeightsInPairsThreeWorkgroupsAnSm", with([](Config& c) {
-       c.block_h = 8;
-       c.waves_per_eu = 3;
-       c.prefetch = 1;
-       c.rescale_threshold = -1;
-       c.cluster = 2;
-     })},
-    {"Scorers", with([](Config& c) { score_in_turn(c); }), {1, 4}},
-    {"ScorersInPairs", with([](Config& c) {
-       score_in_turn(c);
-       c.cluster = 2;
-     })},
-    {"ScorersEightHeadsInClusters", with([](Config& c) {
-       score_in_turn(c);
-       c.block_h = 8;
-       c.rescale_threshold = 1;
-       c.cluster = 10;
-     })},
-    {"Rows", with([](Config& c) { keep_rows(c); }), {1, 4}},
-    {"RowsInPairs", with([](Config& c) {
-       keep_rows(c);
-       c.cluster = 2;
-     })},
-    {"RowsEightHeadsInClusters", with([](Config& c) {
-       keep_rows(c);
-       c.block_h = 8;
-       c.prefetch = 5;
-       c.rescale_threshold = 1;
-       c.cluster = 4;
-     })},
-    {"Blocks", with([](Config& c) { multiply_in_blocks(c); })},
-    {"BlocksInPairs", with([](Config& c) {
-       multiply_in_blocks(c);
-       c.cluster = 2;
-     })},
-    {"BlocksTwoTilesAheadInClusters", with([](Config& c) {
-       multiply_in_blocks(c);
-       c.prefetch = 3;
-       c.cluster = 4;
-     })},
-    {"BlocksRescaledAtEveryTile", with([](Config& c) {
-       multiply_in_blocks(c);
-       c.prefetch = 3;
-       c.rescale_threshold = -1;
-     })},
-};
-
-static_assert(std::ranges::all_of(kVariants, [](const Variant& v) {
-  return valid(v.config) && valid(v.reduce);
-}));
-
-class SparseMlaDecodeOnGpu : public ::testing::TestWithParam<Variant> {
+class SparseMlaDecodeOnGpu : public test::VariantOnGpu {
  protected:
-  static void SetUpTestSuite() { found_ = find_gpus_to_test(missing_); }
-  static void TearDownTestSuite() { found_.reset(); }
   void SetUp() override {
-    if (!found_) GTEST_SKIP() << missing_;
-    if (!found_->gpu.device.arch.starts_with("sm_")) GTEST_SKIP() << "these variants are Hopper's";
-    runner_ = make_gpu_runner(found_->gpu, found_->checks, 0);
-    const CompileResult decode = compile_to_test(*found_, decode_source(GetParam().config));
-    ASSERT_EQ(decode.verdict, Verdict::ok) << decode.log;
-    decode_ = decode.code;
-    reduce_ = compile_to_test(*found_, reduce_source(GetParam().reduce)).code;
+    VariantOnGpu::SetUp();
+    if (IsSkipped()) return;
+    decode_ = compile(decode_source(GetParam().config));
+    reduce_ = compile(reduce_source(GetParam().reduce));
+    ASSERT_FALSE(HasFailure());
   }
   RunResult run(const ProblemData& data, Splits splits) {
     return runner_->run(decode_, reduce_, {GetParam().config, splits, GetParam().reduce}, data, 30);
@@ -161,9 +52,6 @@ class SparseMlaDecodeOnGpu : public ::testing::TestWithParam<Variant> {
     return p;
   }
 
-  static inline std::optional<FoundGpus> found_;
-  static inline std::string missing_;
-  std::unique_ptr<Runner> runner_;
   std::string decode_;
   std::string reduce_;
 };

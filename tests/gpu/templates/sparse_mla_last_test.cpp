@@ -2,76 +2,64 @@
 
 #include <gtest/gtest.h>
 
-#include "kernels/device_gpu.hpp"
-#include "tests/gpu/found_gpus.hpp"
-#include "tests/gpu/templates/sparse_mla_decode_variants.hpp"
+#include "tests/gpu/templates/variant_on_gpu.hpp"
 
 namespace mla {
 namespace {
 
+using test::gfx9;
+using test::gfx950;
+using test::hopper;
 using test::kColumns;
-using test::kWeights;
 using test::Variant;
-using test::with;
 
 // One of each way to leave results.
 constexpr Variant kLeaving[] = {
-    {"Columns", with([](Config& c) { c.query_in = QueryIn::lds; })},
-    {"WeightsEightHeads", with([](Config& c) { c.block_h = 8; }, kWeights)},
-    {"RolesEightHeadsInClusters", with(
-                                      [](Config& c) {
-                                        test::share_roles(c, 8);
-                                        c.block_h = 8;
-                                        c.cluster = 4;
-                                      },
-                                      kWeights)},
-    {"RolesInLargeClusters", with(
-                                 [](Config& c) {
-                                   test::share_roles(c, 8);
-                                   c.cluster = 10;
-                                 },
-                                 kWeights)},
-    {"ScorersInPairs", with(
-                           [](Config& c) {
-                             test::score_in_turn(c);
-                             c.cluster = 2;
-                           },
-                           kWeights)},
-    {"Rows", with([](Config& c) { test::keep_rows(c); }, kWeights)},
-    {"RowsInPairs", with(
-                        [](Config& c) {
-                          test::keep_rows(c);
-                          c.cluster = 2;
-                        },
-                        kWeights)},
-    {"Blocks", with([](Config& c) { test::multiply_in_blocks(c); }, kWeights)},
-    {"BlocksInPairs", with(
-                          [](Config& c) {
-                            test::multiply_in_blocks(c);
-                            c.cluster = 2;
-                          },
-                          kWeights)},
+    {"Columns", hopper([](Config& c) { c.query_in = QueryIn::lds; }, kColumns)},
+    {"WeightsEightHeads", hopper([](Config& c) { c.block_h = 8; })},
+    {"RolesEightHeadsInClusters", hopper([](Config& c) {
+       test::share_roles(c, 8);
+       c.block_h = 8;
+       c.cluster = 4;
+     })},
+    {"RolesInLargeClusters", hopper([](Config& c) {
+       test::share_roles(c, 8);
+       c.cluster = 10;
+     })},
+    {"ScorersInPairs", hopper([](Config& c) {
+       test::score_in_turn(c);
+       c.cluster = 2;
+     })},
+    {"Rows", hopper([](Config& c) { test::keep_rows(c); })},
+    {"RowsInPairs", hopper([](Config& c) {
+       test::keep_rows(c);
+       c.cluster = 2;
+     })},
+    {"Blocks", hopper([](Config& c) { test::multiply_in_blocks(c); })},
+    {"BlocksInPairs", hopper([](Config& c) {
+       test::multiply_in_blocks(c);
+       c.cluster = 2;
+     })},
+    gfx9("Gfx9Columns", [](Config&) {}),
+    gfx9("Gfx9KeysOneWave",
+         [](Config& c) {
+           c.wave_split = WaveSplit::keys;
+           c.waves = 1;
+         }),
+    gfx9("Gfx9Heads",
+         [](Config& c) {
+           c.wave_split = WaveSplit::heads;
+           c.block_h = 32;
+         }),
+    gfx950("Gfx950Keys",
+           [](Config& c) {
+             c.wave_split = WaveSplit::keys;
+             c.block_k = 32;
+             c.query_in = QueryIn::lds;
+           }),
 };
 
-class SparseMlaLastOnGpu : public ::testing::TestWithParam<Variant> {
- protected:
-  static void SetUpTestSuite() { found_ = find_gpus_to_test(missing_); }
-  static void TearDownTestSuite() { found_.reset(); }
-  void SetUp() override {
-    if (!found_) GTEST_SKIP() << missing_;
-    if (!found_->gpu.device.arch.starts_with("sm_")) GTEST_SKIP() << "these variants are Hopper's";
-    runner_ = make_gpu_runner(found_->gpu, found_->checks, 0);
-  }
-  std::string compiled(const std::string& source) {
-    const CompileResult result = compile_to_test(*found_, source);
-    EXPECT_EQ(result.verdict, Verdict::ok) << result.log;
-    return result.code;
-  }
-
-  static inline std::optional<FoundGpus> found_;
-  static inline std::string missing_;
-  std::unique_ptr<Runner> runner_;
-};
+class SparseMlaLastOnGpu : public test::VariantOnGpu {};
 INSTANTIATE_TEST_SUITE_P(Variants, SparseMlaLastOnGpu, ::testing::ValuesIn(kLeaving),
                          [](const auto& info) { return std::string(info.param.name); });
 
@@ -80,9 +68,8 @@ TEST_P(SparseMlaLastOnGpu, GivesTheBitsOfTheReduceKernelEveryTime) {
   const Config config = GetParam().config;
   Config merging = config;
   merging.merge = Merge::last;
-  const std::string apart = compiled(decode_source(config)),
-                    last = compiled(decode_source(merging)),
-                    reduce = compiled(reduce_source(reducing));
+  const std::string apart = compile(decode_source(config)), last = compile(decode_source(merging)),
+                    reduce = compile(reduce_source(reducing));
   for (const auto& [tokens, extra, clusters] :
        {std::array{1, 1024, 16}, {5, 333, 3}, {64, 512, 2}, {200, 200, 3}}) {
     ProblemRecord problem{.kernel = "sparse_mla_decode",
