@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "kernels/dispatch.hpp"
+#include "kernels/launch_arguments.hpp"
 #include "templates/sparse_mla_check_config.hpp"
 
 namespace mla {
@@ -89,26 +90,13 @@ void GpuTiming::launch_once(const Candidate& candidate, const GpuInputs::Set& se
   const Launch& launch = candidate.launch;
   DecodeArgs decode = arguments(set);
   decode.workspace = candidate.workspace;
-  decode.split_main = launch.splits.split_main;
-  decode.split_extra = launch.splits.split_extra;
-  decode.split_map = launch.splits.split_map;
-  decode.grid_order = launch.splits.grid_order;
+  set_splits(decode, launch.splits);
   decode.arrivals = candidate.arrivals;
   candidate.decode.launch(
       decode_grid(launch.config, launch.splits, problem_.tokens, problem_.heads, has_extra),
       threads(launch.config, gpu_.lanes()), &decode);
   if (!candidate.reduces) return;
-  ReduceArgs reduce{};
-  reduce.workspace = candidate.workspace;
-  reduce.sink = decode.sink;
-  reduce.out = decode.out;
-  reduce.out_token_stride = decode.out_token_stride;
-  reduce.out_head_stride = decode.out_head_stride;
-  reduce.lse = decode.lse;
-  reduce.lse_token_stride = decode.lse_token_stride;
-  reduce.tokens = problem_.tokens;
-  reduce.heads = problem_.heads;
-  reduce.splits = candidate.partials;
+  const ReduceArgs reduce = reduce_arguments(decode, candidate.partials);
   candidate.reduce.launch(reduce_grid(launch.reduce, problem_.tokens, problem_.heads),
                           threads(launch.reduce, gpu_.lanes()), &reduce, true);
 }

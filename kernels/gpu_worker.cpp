@@ -13,6 +13,7 @@
 #include "kernels/gpu_identity.hpp"
 #include "kernels/gpu_timing.hpp"
 #include "kernels/host_job.hpp"
+#include "kernels/launch_arguments.hpp"
 #include "kernels/process.hpp"
 
 namespace mla {
@@ -63,11 +64,6 @@ void set_pointers(HostJob& job, const GpuMemory& memory) {
   decode.lse = place_of<float>(memory, job, Buffer::lse);
   decode.workspace = place_of<float>(memory, job, Buffer::workspace);
   decode.arrivals = place_of<unsigned>(memory, job, Buffer::arrivals);
-  ReduceArgs& reduce = job.reduce_args;
-  reduce.workspace = decode.workspace;
-  reduce.sink = decode.sink;
-  reduce.out = decode.out;
-  reduce.lse = decode.lse;
 }
 
 class Worker {
@@ -112,8 +108,8 @@ void Worker::run(const Request& request, Reply& reply) {
   memory.write(0, bytes.data(), bytes.size());
   set_pointers(job, memory);
   decode.launch(job.decode_grid, job.decode_waves * gpu_->lanes(), &job.decode_args);
-  if (reduce)
-    reduce.launch(job.reduce_grid, job.reduce_waves * gpu_->lanes(), &job.reduce_args, true);
+  const ReduceArgs merging = reduce_arguments(job.decode_args, job.partials);
+  if (reduce) reduce.launch(job.reduce_grid, job.reduce_waves * gpu_->lanes(), &merging, true);
   gpu_->synchronise();
 
   std::string after(bytes.size(), '\0');

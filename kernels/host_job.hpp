@@ -35,9 +35,8 @@ constexpr std::size_t kBufferCount = static_cast<std::size_t>(Buffer::count);
 // Sent as its bytes; the buffers lie in the file that the worker inherits as kDataFd.
 struct HostJob {
   std::array<Region, kBufferCount> buffers;
-  // Complete but for their pointers, which are the worker's to set.
-  DecodeArgs decode_args;
-  ReduceArgs reduce_args;
+  DecodeArgs decode_args;  // complete but for its pointers, which are the worker's to set
+  int partials;            // results a row that a reduce kernel merges
   Dim3 decode_grid;
   Dim3 reduce_grid;
   int decode_waves;

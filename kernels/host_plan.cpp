@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "db/error.hpp"
+#include "kernels/launch_arguments.hpp"
 
 namespace mla {
 namespace {
@@ -74,7 +75,7 @@ void copy_path(const std::string& path, std::array<char, PATH_MAX>& to) {
   std::copy(path.begin(), path.end(), to.begin());
 }
 
-void set_arguments(HostJob& job, const ProblemData& data, int splits, const Launch& launch) {
+void set_arguments(HostJob& job, const ProblemData& data, const Launch& launch) {
   DecodeArgs& decode = job.decode_args;
   decode.q_head_stride = kHeadDim + kQueryGap;
   decode.q_token_stride = data.heads * decode.q_head_stride;
@@ -84,17 +85,7 @@ void set_arguments(HostJob& job, const ProblemData& data, int splits, const Laun
   decode.scale = data.scale;
   decode.tokens = data.tokens;
   decode.heads = data.heads;
-  decode.split_main = launch.splits.split_main;
-  decode.split_extra = launch.splits.split_extra;
-  decode.split_map = launch.splits.split_map;
-  decode.grid_order = launch.splits.grid_order;
-  ReduceArgs& reduce = job.reduce_args;
-  reduce.out_token_stride = decode.out_token_stride;
-  reduce.out_head_stride = decode.out_head_stride;
-  reduce.lse_token_stride = decode.lse_token_stride;
-  reduce.tokens = data.tokens;
-  reduce.heads = data.heads;
-  reduce.splits = splits;
+  set_splits(decode, launch.splits);
 }
 
 }  // namespace
@@ -123,7 +114,8 @@ HostPlan make_host_plan(const std::string& decode, const std::string& reduce, co
                         const ProblemData& data, int splits) {
   HostPlan plan;
   HostJob& job = plan.job;
-  set_arguments(job, data, splits, launch);
+  set_arguments(job, data, launch);
+  job.partials = splits;
   put_scope(plan, data.main, job.decode_args.main, Buffer::main_cache, Buffer::main_indices,
             Buffer::main_indptr);
   put_scope(plan, data.extra, job.decode_args.extra, Buffer::extra_cache, Buffer::extra_indices,

@@ -14,6 +14,7 @@
 #include "db/error.hpp"
 #include "kernels/host_executor.hpp"
 #include "kernels/host_job.hpp"
+#include "kernels/launch_arguments.hpp"
 #include "kernels/process.hpp"
 
 namespace mla {
@@ -79,11 +80,6 @@ void set_pointers(HostJob& job, const Buffers& buffers) {
   decode.lse = pointer<float>(buffers, Buffer::lse);
   decode.workspace = pointer<float>(buffers, Buffer::workspace);
   decode.arrivals = pointer<unsigned>(buffers, Buffer::arrivals);
-  ReduceArgs& reduce = job.reduce_args;
-  reduce.workspace = decode.workspace;
-  reduce.sink = decode.sink;
-  reduce.out = decode.out;
-  reduce.lse = decode.lse;
 }
 
 HostJob receive_job(Channel& channel) {
@@ -115,8 +111,8 @@ void work(Channel& channel) {
                           job.decode_waves};
   const bool reduces = job.reduce[0] != '\0';
   const auto reduce_entry = reduces ? load<ReduceArgs>(channel, job.reduce.data()) : nullptr;
-  const HostLaunch reduce{[&] { reduce_entry(job.reduce_args); }, job.reduce_grid,
-                          job.reduce_waves};
+  const ReduceArgs merging = reduce_arguments(job.decode_args, job.partials);
+  const HostLaunch reduce{[&] { reduce_entry(merging); }, job.reduce_grid, job.reduce_waves};
 
   HostExecutor executor(job.threads, std::max(job.decode_waves, job.reduce_waves),
                         [&](const std::string& what) { give_up(channel, Verdict::crashed, what); });

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "kernels/dispatcher.hpp"
+#include "kernels/launch_arguments.hpp"
 #include "kernels/mla_dispatch.h"
 #include "kernels/mla_error.hpp"
 
@@ -97,21 +98,6 @@ DecodeArgs decode_args(const Plan& plan, const mla_launch_args& args, float* wor
           .arrivals = arrivals};
 }
 
-ReduceArgs reduce_args(const Plan& plan, const mla_launch_args& args,
-                       const float* workspace) noexcept {
-  return {.workspace = workspace,
-          .sink = args.sink,
-          .out = args.out,
-          .out_token_stride = args.out_token_stride,
-          .out_head_stride = args.out_head_stride,
-          .lse = args.lse,
-          .lse_token_stride = args.lse_token_stride,
-          .tokens = args.tokens,
-          .heads = args.heads,
-          .splits = plan.answer.partials,
-          .reserved = 0};
-}
-
 mla_status launch(const Plan& plan, const mla_launch_args& args, unsigned char* memory,
                   void* stream) noexcept {
   const Answer& answer = plan.answer;
@@ -119,7 +105,7 @@ mla_status launch(const Plan& plan, const mla_launch_args& args, unsigned char* 
       plan.splits() ? reinterpret_cast<float*>(memory + plan.counter_bytes()) : nullptr;
   DecodeArgs decode = decode_args(
       plan, args, workspace, plan.last_merges() ? reinterpret_cast<unsigned*>(memory) : nullptr);
-  ReduceArgs reduce = reduce_args(plan, args, workspace);
+  ReduceArgs reduce = reduce_arguments(decode, answer.partials);
   const auto tokens = static_cast<unsigned>(args.tokens);
   const KernelLaunch kernels[] = {{plan.decode,
                                    {tokens, answer.decode_grid.y, answer.decode_grid.z},
