@@ -127,11 +127,12 @@ TEST_P(SparseMlaDecodeOnGpu, DequantisesEveryScale) {
     const RunResult ran = run(data, whole_clusters(kWhole));
     ASSERT_EQ(ran.verdict, Verdict::ok) << ran.reason;
     for (int token = 0; token < 255; ++token) {
+      const std::uint16_t* first_head =
+          ran.output.out.data() + std::ptrdiff_t{token} * 2 * kHeadDim;
       for (int i = 0; i < kNopeDim; ++i) {
         const double want =
             e4m3_to_double(byte_of(i), format) * ue8m0_to_double(static_cast<std::uint8_t>(token));
-        const double got =
-            bf16_to_float(ran.output.out[static_cast<std::size_t>(token * 2 * kHeadDim + i)]);
+        const double got = bf16_to_float(first_head[i]);
         // f16 has no step finer than 2^-24; the keys next to this one may have set its range.
         ASSERT_LE(std::fabs(got - want), std::fabs(want) < 0x1p-21 ? 0x1p-25 : 0)
             << "scale byte " << token << ", e4m3 byte " << int{byte_of(i)} << ", format "
