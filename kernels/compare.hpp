@@ -12,7 +12,9 @@ namespace mla {
 // What a right result is. Each element of out, against the reference rounded to bf16, must have
 // |error| < absolute or |error| < relative * |expected|; lse likewise; out as a whole must have
 // 1 - cosine < cosine_gap; infinities and NaN must stand at equal places. The defaults are those of
-// FlashMLA's published decode tests.
+// FlashMLA's published decode tests, whose outputs have 64 rows and more. What rounding to bf16
+// costs averages out over them: a row alone comes to 5.7e-6 in one draw of thousand, without any
+// other error. So where fewer than four rows share the squares, twice the gap is allowed.
 struct Tolerance {
   double absolute = 1e-3;
   double relative = 2.01 / 128;

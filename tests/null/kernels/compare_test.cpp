@@ -78,6 +78,31 @@ TEST(Compare, SeesAnErrorSpreadTooThinForAnyElement) {
   EXPECT_GT(result.cosine_gap, 4e-5);
 }
 
+// Rows of 1, `others` times smaller but for the first, each off by `error` of itself.
+Comparison of_rows(int rows, double others, double error) {
+  Reference reference{rows, 1, {}, {}};
+  Output output;
+  for (int row = 0; row < rows; ++row) {
+    for (int i = 0; i < kHeadDim; ++i) {
+      const double expected = row == 0 ? 1 : others;
+      reference.out.push_back(expected);
+      output.out.push_back(bf16(expected * (1 + (i % 2 == 0 ? error : -error))));
+    }
+  }
+  return compare(output, reference, {.cosine_gap = 2e-5});
+}
+
+TEST(Compare, AllowsTwiceTheGapWhereFewRowsAverageIt) {
+  constexpr double kOneStep = 1.0 / 128;  // of bf16 beside 1: a gap of 3e-5
+  EXPECT_TRUE(of_rows(1, 1, kOneStep).ok);
+  EXPECT_TRUE(of_rows(3, 1, kOneStep).ok);
+  EXPECT_FALSE(of_rows(4, 1, kOneStep).ok);
+  EXPECT_FALSE(of_rows(64, 1, kOneStep).ok);
+  EXPECT_TRUE(of_rows(64, 0, kOneStep).ok) << "rows of zeros average nothing";
+  const Comparison twice = of_rows(1, 1, 2 * kOneStep);
+  EXPECT_THAT(twice.reason, HasSubstr("allowed 4e-05"));
+}
+
 TEST(Compare, CallsTwoOutputsOfZerosEqual) {
   Case c = right_answer();
   c.reference.out.assign(6 * 512, 0.0);
