@@ -139,7 +139,7 @@ class Store {
 
   // The winner view, ordered by arch, problem and rocm. Empty: every arch.
   std::vector<Winner> winners(std::string_view arch = {});
-  // Of one of winners().
+  // Of one of winners(). Error{database} where the file has it no more, or its indices lie.
   WinnerOrigin origin(const Winner& winner);
   StoreStats stats();
   // Everything that is wrong with the content, one sentence each; empty: nothing. Reads the whole

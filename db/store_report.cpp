@@ -185,7 +185,11 @@ WinnerOrigin Store::origin(const Winner& w) {
       p.kernel, p.num_heads, p.num_tokens, p.main_len, p.extra_len, p.main_page, p.extra_page,
       p.main_format, p.extra_format, p.lengths, int{p.warm_cache}, w.variant, w.arch, w.rocm);
   if (!row.step())
-    throw Error(ErrorKind::internal, fmt::format("variant {} is no winner here", w.variant));
+    throw Error(ErrorKind::database,
+                fmt::format("{0} does not have the measurement by which variant {1} wins: it is "
+                            "damaged, or was written to meanwhile. `mla-tune db check --db {0}` "
+                            "tells; if nothing is wrong, run again.",
+                            impl_->connection.path().string(), w.variant));
   return {.device = {0, row.text(0), row.text(1), row.small(2), row.integer(3), row.small(4),
                      row.text(5), row.text(6), row.text(7), row.text(8)},
           .toolchain = {0, row.text(9), row.text(10), row.text(11), row.text(12)},

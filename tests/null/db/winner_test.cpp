@@ -9,6 +9,8 @@
 namespace mla::test {
 namespace {
 
+using ::testing::AllOf;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
@@ -42,6 +44,17 @@ TEST_F(WinnerTest, IsTheFastestOfTheFinalRound) {
   EXPECT_EQ(winner.evidence, Evidence::predicted);
   EXPECT_EQ(winner.median_us, 10);
   EXPECT_EQ(winner.problem, a_problem());
+}
+
+// As a damaged index may have it.
+TEST_F(WinnerTest, WhoseMeasurementIsNotFoundIsTheDatabasesFault) {
+  store_.put(a_prediction(variant(1), Round::final, 20));
+  Winner winner = only();
+  EXPECT_EQ(store_.origin(winner).device.arch, "gfx950");
+  winner.problem.num_tokens += 1;
+  EXPECT_THAT(error_of(ErrorKind::database, [&] { (void)store_.origin(winner); }),
+              AllOf(HasSubstr("variant " + key(1)),
+                    HasSubstr("db check --db " + (dir_ / "t.db").string())));
 }
 
 TEST_F(WinnerTest, TellsTheWholeProblem) {
