@@ -48,22 +48,25 @@ std::string_view name(Round round) {
   throw Error(ErrorKind::internal, fmt::format("no round has the value {}", int(round)));
 }
 
-Verdict verdict_from(int stored) {
-  const auto verdict = static_cast<Verdict>(stored);
-  name(verdict);
-  return verdict;
+namespace {
+
+template <typename Enum>
+Enum known(int stored) {
+  const auto value = static_cast<Enum>(stored);
+  try {
+    name(value);
+  } catch (const Error& error) {
+    throw Error(ErrorKind::database, fmt::format("{}: what holds it is damaged, or was written by "
+                                                 "a newer mla-tune",
+                                                 error.what()));
+  }
+  return value;
 }
 
-Evidence evidence_from(int stored) {
-  const auto evidence = static_cast<Evidence>(stored);
-  name(evidence);
-  return evidence;
-}
+}  // namespace
 
-Round round_from(int stored) {
-  const auto round = static_cast<Round>(stored);
-  name(round);
-  return round;
-}
+Verdict verdict_from(int stored) { return known<Verdict>(stored); }
+Evidence evidence_from(int stored) { return known<Evidence>(stored); }
+Round round_from(int stored) { return known<Round>(stored); }
 
 }  // namespace mla

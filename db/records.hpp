@@ -38,7 +38,7 @@ enum class Round : int { search = 1, final = 2 };
 std::string_view name(Verdict);
 std::string_view name(Evidence);
 std::string_view name(Round);
-// Throw Error{internal} for a value that no version of this program has stored.
+// Throw Error{database} for a value that no version of this program has stored.
 Verdict verdict_from(int stored);
 Evidence evidence_from(int stored);
 Round round_from(int stored);

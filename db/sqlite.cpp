@@ -166,13 +166,17 @@ std::string Connection::serialized() {
   return image;
 }
 
-void Connection::copy_into_memory() {
-  Connection memory;
+void Connection::copy_to(Connection& memory) const {
   sqlite3_backup* backup = sqlite3_backup_init(memory.handle_, "main", handle_, "main");
   if (backup == nullptr) memory.fail(sqlite3_extended_errcode(memory.handle_));
   const int outcome = sqlite3_backup_step(backup, -1);
   sqlite3_backup_finish(backup);
   if (outcome != SQLITE_DONE) fail(outcome);
+}
+
+void Connection::copy_into_memory() {
+  Connection memory;
+  copy_to(memory);
   close();
   std::swap(handle_, memory.handle_);
 }

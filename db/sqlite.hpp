@@ -83,7 +83,9 @@ class Connection {
   // The bytes of the file that this database would be.
   std::string serialized();
 
-  // A database in memory with the content of this one. `name` in errors stays this file's.
+  // The content of this one into `memory`, which is a database in memory.
+  void copy_to(Connection& memory) const;
+  // Becomes a database in memory with the content that it has. Errors go on naming this file.
   void copy_into_memory();
 
   // `sql` must be a literal: statements are compiled once and kept under its address.

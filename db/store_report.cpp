@@ -35,8 +35,12 @@ std::vector<StoreStats::VerdictCount> verdict_counts(sqlite::Statement row) {
   return counts;
 }
 
+// SQLite takes no note of the rules of a database that it may only read (sqlite3AddCheckConstraint
+// of its build.c), and then holds no row against them.
 void check_pages(sqlite::Connection& connection, std::vector<std::string>& findings) {
-  auto row = connection.prepare("PRAGMA integrity_check");
+  sqlite::Connection copy;
+  if (connection.is_read_only()) connection.copy_to(copy);
+  auto row = (connection.is_read_only() ? copy : connection).prepare("PRAGMA integrity_check");
   while (row.step()) {
     if (row.text(0) != "ok") findings.push_back(row.text(0));
   }

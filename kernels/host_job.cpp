@@ -21,7 +21,7 @@ HostAnswer decode_answer(const std::string& message) {
     const json answer = json::parse(message);
     return {verdict_from(answer.at("verdict").get<int>()), answer.at("reason").get<std::string>(),
             answer.at("samples_us").get<std::vector<float>>()};
-  } catch (const json::exception& error) {
+  } catch (const std::exception& error) {
     throw Error(ErrorKind::internal,
                 std::string("mla-host-worker answered nonsense: ") + error.what());
   }

@@ -66,6 +66,9 @@ TEST_F(MergeTest, RefusesADamagedInputBeforeItSpreads) {
   raw_sql(bad, "PRAGMA ignore_check_constraints = 1; UPDATE measurements SET median_us = 3");
   EXPECT_THAT(refusal(ErrorKind::database, {bad}),
               AllOf(HasSubstr("bad.db is damaged"), HasSubstr("median"), HasSubstr("db check")));
+  raw_sql(bad, "PRAGMA ignore_check_constraints = 1; UPDATE variants SET params = '{'");
+  EXPECT_THAT(refusal(ErrorKind::database, {bad}),
+              AllOf(HasSubstr("bad.db is damaged"), HasSubstr("CHECK constraint failed")));
 }
 
 TEST_F(MergeTest, RefusesOtherFormatsOnEitherSide) {

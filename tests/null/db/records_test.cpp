@@ -1,11 +1,14 @@
 #include "db/records.hpp"
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
-#include "db/error.hpp"
+#include "tests/null/db/fixture.hpp"
 
 namespace mla {
 namespace {
+
+using test::error_of;
+using ::testing::HasSubstr;
 
 // These numbers are in files out there.
 TEST(Records, KeepTheNumbersOfStoredValues) {
@@ -35,10 +38,12 @@ TEST(Records, GiveEveryStoredNumberItsName) {
 }
 
 TEST(Records, RefuseANumberThatNobodyStored) {
-  for (int stored : {-1, 8, 1000}) EXPECT_THROW(verdict_from(stored), Error);
+  for (int stored : {-1, 8, 1000})
+    EXPECT_THAT(error_of(ErrorKind::database, [&] { verdict_from(stored); }),
+                HasSubstr("is damaged, or was written by a newer"));
   for (int stored : {0, 3}) {
-    EXPECT_THROW(evidence_from(stored), Error);
-    EXPECT_THROW(round_from(stored), Error);
+    error_of(ErrorKind::database, [&] { evidence_from(stored); });
+    error_of(ErrorKind::database, [&] { round_from(stored); });
   }
 }
 

@@ -269,6 +269,12 @@ TEST_F(CheckTest, FindsValuesThatNobodyStored) {
               Contains(HasSubstr("no round has the value 3")));
 }
 
+TEST_F(CheckTest, FindsRowsThatBreakARuleThoughItMayOnlyRead) {
+  after("UPDATE measurements SET ci_low_us = 99 WHERE id = 1");
+  EXPECT_THAT(Store::open(path_, StoreMode::read_only).check(),
+              Contains(HasSubstr("CHECK constraint failed in measurements")));
+}
+
 TEST_F(CheckTest, FindsRowsThatReferToNothing) {
   EXPECT_THAT(after("DELETE FROM sessions"), Contains(HasSubstr("sessions that is not there")));
 }
